@@ -1,0 +1,83 @@
+// Package rbac is what a role allows (U1): permissions are names, a role is a
+// set of them, and a person may do what the union of their roles allows.
+package rbac
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tenantry/ent/tenantdb/role"
+	"tenantry/internal/db"
+	"tenantry/internal/ids"
+)
+
+// Names of the built-in roles.
+const (
+	Owner   = "owner"
+	Admin   = "admin"
+	Member  = "member"
+	Auditor = "auditor"
+)
+
+// Permissions is every permission there is, sorted.
+var Permissions = []string{
+	"analytics.read", "apikeys.manage", "audit.read", "privacy.approve", "roles.manage", "settings.manage", "tenant.manage",
+	"users.delete", "users.invite", "users.read", "users.update", "webhooks.manage",
+}
+
+// Builtin answers the built-in roles in the order they are seeded. That an
+// admin may not grant owner is a rule of granting, not a permission.
+func Builtin() []BuiltinRole {
+	var admin []string
+	for _, p := range Permissions {
+		if p != "tenant.manage" {
+			admin = append(admin, p)
+		}
+	}
+	return []BuiltinRole{
+		{Owner, Permissions},
+		{Admin, admin},
+		{Member, []string{}},
+		{Auditor, []string{"analytics.read", "audit.read", "users.read"}},
+	}
+}
+
+// BuiltinRole is a role every tenant has.
+type BuiltinRole struct {
+	Name        string
+	Permissions []string
+}
+
+// Seed writes the built-in roles; a repetition changes nothing.
+func Seed(ctx context.Context, tx db.TenantTx, now time.Time) error {
+	for _, r := range Builtin() {
+		err := tx.Ent().Role.Create().SetID(ids.New()).SetName(r.Name).SetBuiltin(true).SetPermissions(r.Permissions).SetCreatedAt(now).
+			OnConflictColumns(role.FieldName).Ignore().Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("seed role %s: %w", r.Name, err)
+		}
+	}
+	return nil
+}
+
+// RoleID answers the id of a role by name.
+func RoleID(ctx context.Context, tx db.TenantTx, name string) (uuid.UUID, error) {
+	id, err := tx.Ent().Role.Query().Where(role.Name(name)).OnlyID(ctx)
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("role %s: %w", name, err)
+	}
+	return id, nil
+}
+
+// Grant gives roles to a user.
+func Grant(ctx context.Context, tx db.TenantTx, user uuid.UUID, roles []uuid.UUID, now time.Time) error {
+	for _, r := range roles {
+		if err := tx.Ent().UserRole.Create().SetUserID(user).SetRoleID(r).SetCreatedAt(now).Exec(ctx); err != nil {
+			return fmt.Errorf("grant role: %w", err)
+		}
+	}
+	return nil
+}
