@@ -1,0 +1,73 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tenantry/ent/tenantdb"
+	"tenantry/ent/tenantdb/registration"
+	"tenantry/ent/tenantdb/user"
+	"tenantry/internal/db"
+	"tenantry/internal/mail"
+	"tenantry/internal/onetime"
+	"tenantry/internal/outbox"
+	"tenantry/internal/secrets"
+	"tenantry/internal/settings"
+)
+
+// DraftVerification answers the mail of a registration: the link, a notice
+// where the address has an account, or nil where the tenant takes invited
+// people only or nothing waits. It runs in the worker, so nobody who asks can
+// see which.
+func (s *Service) DraftVerification(ctx context.Context, tx db.TenantTx, row outbox.Row) (*mail.Draft, error) {
+	r, err := findRegistration(ctx, tx, row, s.now())
+	if err != nil || r == nil {
+		return nil, err
+	}
+	doc, err := settings.Load(ctx, tx)
+	if err != nil || doc.RegistrationPolicy != settings.Open {
+		return nil, err
+	}
+	k, err := SubjectKey(ctx, tx, r.SubjectKeyID)
+	if err != nil {
+		return nil, err
+	}
+	to, err := k.Open(r.Email, "registration/email")
+	if err != nil {
+		return nil, err
+	}
+	d := &mail.Draft{Template: mail.VerifyEmail, To: to, Locale: r.Locale, Subject: k}
+	exists, err := tx.Ent().User.Query().Where(user.EmailNormalized(secrets.NormalizeEmail(to))).Exist(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for account: %w", err)
+	}
+	if exists {
+		d.Template = mail.AccountExists
+		return d, nil
+	}
+	d.Purpose, d.TokenFor, d.Expires, d.Path = onetime.VerifyEmail, r.ID, r.ExpiresAt, "/m/verify"
+	return d, nil
+}
+
+// findRegistration answers the registration an intent names, or the youngest
+// of its address; nil when none waits.
+func findRegistration(ctx context.Context, tx db.TenantTx, row outbox.Row, now time.Time) (*tenantdb.Registration, error) {
+	q := tx.Ent().Registration.Query().Where(registration.ExpiresAtGT(now))
+	switch {
+	case row.SubjectID != uuid.Nil:
+		q.Where(registration.ID(row.SubjectID))
+	case row.AddressHash != nil:
+		q.Where(registration.AddressHash(row.AddressHash))
+	default:
+		return nil, errors.New("mail intent names neither a registration nor an address")
+	}
+	r, err := q.Order(tenantdb.Desc(registration.FieldCreatedAt)).First(ctx)
+	if tenantdb.IsNotFound(err) {
+		return nil, nil
+	}
+	return r, err
+}

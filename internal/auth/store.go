@@ -1,0 +1,209 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tenantry/ent/tenantdb"
+	"tenantry/ent/tenantdb/registration"
+	"tenantry/ent/tenantdb/subjectkey"
+	"tenantry/ent/tenantdb/user"
+	"tenantry/internal/apperr"
+	"tenantry/internal/db"
+	"tenantry/internal/ids"
+	"tenantry/internal/secrets"
+)
+
+const principalSQL = `
+	SELECT u.name, u.email, u.version, u.login_count, u.last_login_at, u.created_at, s.authenticated_at, s.aal,
+		coalesce((SELECT json_agg(json_build_object('name', r.name, 'permissions', r.permissions) ORDER BY r.name)
+			FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id), '[]')
+	FROM sessions s JOIN users u ON u.id = s.user_id
+	WHERE s.id = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3
+		AND u.deleted_at IS NULL AND u.revision = $4`
+
+func loadPrincipal(ctx context.Context, l *db.Lease, c Claims, now time.Time) (Principal, error) {
+	p := Principal{User: c.User, Session: c.Session}
+	var roles []byte
+	err := l.Pool().QueryRow(ctx, principalSQL, c.Session.UUID(), c.User.UUID(), now, c.Version).
+		Scan(&p.Name, &p.Email, &p.Version, &p.LoginCount, &p.LastLoginAt, &p.CreatedAt, &p.AuthTime, &p.AAL, &roles)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Principal{}, errToken("CREDENTIAL_INVALID", "The access token is not valid here.")
+	}
+	if err != nil {
+		return Principal{}, db.Classify(fmt.Errorf("load principal: %w", err), "TENANT_UNREACHABLE")
+	}
+	return p, p.readRoles(roles)
+}
+
+func (p *Principal) readRoles(text []byte) error {
+	var rows []struct {
+		Name        string
+		Permissions []string
+	}
+	if err := json.Unmarshal(text, &rows); err != nil {
+		return fmt.Errorf("roles of user %s: %w", p.User, err)
+	}
+	for _, r := range rows {
+		p.Roles = append(p.Roles, r.Name)
+		p.Permissions = append(p.Permissions, r.Permissions...)
+	}
+	slices.Sort(p.Permissions)
+	p.Permissions = slices.Compact(p.Permissions)
+	return nil
+}
+
+// account is what a login checks; the zero value stands for no account.
+type account struct {
+	id           uuid.UUID
+	passwordHash string
+	revision     int64
+}
+
+func findAccount(ctx context.Context, l *db.Lease, normalized string) (account, error) {
+	var a account
+	err := l.Pool().QueryRow(ctx, `SELECT id, password_hash, revision FROM users WHERE email_normalized = $1 AND deleted_at IS NULL`, normalized).
+		Scan(&a.id, &a.passwordHash, &a.revision)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return a, db.Classify(fmt.Errorf("find account: %w", err), "TENANT_UNREACHABLE")
+	}
+	return a, nil
+}
+
+// countLogin updates the account if it is still the one whose password was
+// checked, and answers its revision.
+func countLogin(ctx context.Context, tx db.TenantTx, a account, rehashed string, now time.Time) (int64, error) {
+	q := tx.Ent().User.Update().Where(user.ID(a.id), user.DeletedAtIsNil(), user.Revision(a.revision), user.PasswordHash(a.passwordHash)).
+		AddLoginCount(1).SetLastLoginAt(now)
+	if rehashed != "" {
+		q.SetPasswordHash(rehashed)
+	}
+	n, err := q.Save(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("count login: %w", err)
+	}
+	if n == 0 {
+		return 0, errLogin()
+	}
+	return a.revision, nil
+}
+
+type session struct {
+	id, user    uuid.UUID
+	at, expires time.Time
+}
+
+func insertSession(ctx context.Context, tx db.TenantTx, s session) error {
+	return tx.Ent().Session.Create().SetID(s.id).SetUserID(s.user).SetAuthenticatedAt(s.at).SetCreatedAt(s.at).SetExpiresAt(s.expires).
+		SetAmr([]string{"pwd"}).SetAal(1).Exec(ctx)
+}
+
+type event struct {
+	at          time.Time
+	outcome     string
+	user        *uuid.UUID
+	addressHash []byte
+	ipHash      []byte
+}
+
+func insertEvent(ctx context.Context, tx db.TenantTx, e event) error {
+	q := tx.Ent().LoginEvent.Create().SetID(ids.New()).SetOutcome(e.outcome).SetMethod("password").SetAt(e.at).SetNillableUserID(e.user)
+	if e.addressHash != nil {
+		q.SetAddressHash(e.addressHash)
+	}
+	if e.ipHash != nil {
+		q.SetIPHash(e.ipHash)
+	}
+	return q.Exec(ctx)
+}
+
+type registrationRow struct {
+	id, subjectKey            uuid.UUID
+	name, email, passwordHash []byte
+	addressHash               []byte
+	locale                    string
+	at, expires               time.Time
+}
+
+func insertRegistration(ctx context.Context, tx db.TenantTx, r registrationRow, sealedKey []byte) error {
+	if err := tx.Ent().SubjectKey.Create().SetID(r.subjectKey).SetSealedKey(sealedKey).SetCreatedAt(r.at).Exec(ctx); err != nil {
+		return fmt.Errorf("insert subject key: %w", err)
+	}
+	return tx.Ent().Registration.Create().SetID(r.id).SetSubjectKeyID(r.subjectKey).SetName(r.name).SetEmail(r.email).
+		SetPasswordHash(r.passwordHash).SetAddressHash(r.addressHash).SetLocale(r.locale).SetCreatedAt(r.at).SetExpiresAt(r.expires).Exec(ctx)
+}
+
+// SubjectKey opens a person's key.
+func SubjectKey(ctx context.Context, tx db.TenantTx, id uuid.UUID) (secrets.SubjectKey, error) {
+	row, err := tx.Ent().SubjectKey.Get(ctx, id)
+	if err != nil {
+		return secrets.SubjectKey{}, fmt.Errorf("load subject key: %w", err)
+	}
+	return secrets.OpenSubjectKey(tx.DataKey(), id, row.SealedKey)
+}
+
+// openRegistration reads what a registration asked for.
+func openRegistration(ctx context.Context, tx db.TenantTx, id uuid.UUID) (NewUser, error) {
+	r, err := tx.Ent().Registration.Get(ctx, id)
+	if tenantdb.IsNotFound(err) {
+		return NewUser{}, apperr.New(apperr.Invalid, "TOKEN_INVALID", "token: the link is not valid any more. It may have been used, replaced or expired.")
+	}
+	if err != nil {
+		return NewUser{}, fmt.Errorf("load registration: %w", err)
+	}
+	k, err := SubjectKey(ctx, tx, r.SubjectKeyID)
+	if err != nil {
+		return NewUser{}, err
+	}
+	u := NewUser{ID: ids.New(), SubjectKey: k.ID, Locale: r.Locale}
+	if u.Name, err = k.Open(r.Name, "registration/name"); err != nil {
+		return u, err
+	}
+	if u.Email, err = k.Open(r.Email, "registration/email"); err != nil {
+		return u, err
+	}
+	u.PasswordHash, err = k.Open(r.PasswordHash, "registration/password-hash")
+	return u, err
+}
+
+// deleteRegistrations removes every registration of an address; the keys go
+// with them but the one the account has adopted.
+func deleteRegistrations(ctx context.Context, tx db.TenantTx, adopted uuid.UUID, addressHash []byte) error {
+	rows, err := tx.Ent().Registration.Query().Where(registration.AddressHash(addressHash)).All(ctx)
+	if err != nil {
+		return fmt.Errorf("find registrations: %w", err)
+	}
+	for _, r := range rows {
+		if err := tx.Ent().Registration.DeleteOneID(r.ID).Exec(ctx); err != nil {
+			return fmt.Errorf("delete registration: %w", err)
+		}
+		if r.SubjectKeyID == adopted {
+			continue
+		}
+		if _, err := tx.Ent().SubjectKey.Delete().Where(subjectkey.ID(r.SubjectKeyID)).Exec(ctx); err != nil {
+			return fmt.Errorf("delete subject key: %w", err)
+		}
+	}
+	return nil
+}
+
+func countUsers(ctx context.Context, tx db.TenantTx) (int, error) {
+	return tx.Ent().User.Query().Where(user.DeletedAtIsNil()).Count(ctx)
+}
+
+func insertUser(ctx context.Context, tx db.TenantTx, u NewUser, now time.Time) error {
+	err := tx.Ent().User.Create().SetID(u.ID).SetSubjectKeyID(u.SubjectKey).SetName(u.Name).SetEmail(u.Email).
+		SetEmailNormalized(secrets.NormalizeEmail(u.Email)).SetPasswordHash(u.PasswordHash).SetLocale(u.Locale).
+		SetCreatedAt(now).SetUpdatedAt(now).Exec(ctx)
+	if db.IsUnique(err, "") {
+		return apperr.New(apperr.AlreadyExists, "ACCOUNT_EXISTS", "This address has an account already. Log in with its password.")
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+// Package invitations makes members of invited people (U3). An invitation is
+// accepted only by whoever holds the link sent to its address, once.
+//
+// The first owner's invitation has no inviter and stands for the owner until
+// it is accepted (U8).
+package invitations
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tenantry/internal/apperr"
+	"tenantry/internal/audit"
+	"tenantry/internal/auth"
+	"tenantry/internal/clock"
+	"tenantry/internal/db"
+	"tenantry/internal/ids"
+	"tenantry/internal/onetime"
+	"tenantry/internal/outbox"
+	"tenantry/internal/rbac"
+	"tenantry/internal/secrets"
+	"tenantry/internal/settings"
+)
+
+// TTL is how long an invitation waits.
+const TTL = 7 * 24 * time.Hour
+
+// MailInvitation is the template of the invitation mail.
+const MailInvitation = "invitation"
+
+const sealEmail = "invitation/email"
+
+// AcceptInput redeems an invitation.
+type AcceptInput struct{ Token, Name, Password string }
+
+// Validate names the first field that is out of bounds.
+func (in AcceptInput) Validate() error {
+	if err := auth.CheckName(in.Name); err != nil {
+		return err
+	}
+	return auth.CheckPassword(in.Password)
+}
+
+// Service accepts invitations.
+type Service struct {
+	now    clock.Clock
+	hasher *auth.Hasher
+}
+
+// New makes the service.
+func New(now clock.Clock, h *auth.Hasher) *Service { return &Service{now: now, hasher: h} }
+
+// InviteOwner writes the first owner's invitation and its mail intent, once.
+func InviteOwner(ctx context.Context, tx db.TenantTx, email string, now time.Time) error {
+	done, err := ownerInvited(ctx, tx)
+	if err != nil || done {
+		return err
+	}
+	doc, err := settings.Load(ctx, tx)
+	if err != nil {
+		return err
+	}
+	owner, err := rbac.RoleID(ctx, tx, rbac.Owner)
+	if err != nil {
+		return err
+	}
+	subject, sealedKey, err := secrets.NewSubjectKey(tx.DataKey())
+	if err != nil {
+		return err
+	}
+	sealed, err := subject.Seal(email, sealEmail)
+	if err != nil {
+		return err
+	}
+	inv := invitationRow{
+		id: ids.New(), subjectKey: subject.ID, email: sealed, addressHash: tx.DataKey().AddressHash(email),
+		roles: []uuid.UUID{owner}, locale: doc.Language, at: now, expires: now.Add(TTL),
+	}
+	if err := insert(ctx, tx, inv, sealedKey); err != nil {
+		return err
+	}
+	intent := outbox.MailIntent{Template: MailInvitation, Tenant: tx.Tenant(), SubjectID: inv.id, Locale: inv.locale}
+	if err := outbox.Mail(ctx, tx, now, intent); err != nil {
+		return err
+	}
+	return audit.Write(ctx, tx, now, audit.Entry{
+		Actor: audit.System, Action: "invitation.created", TargetKind: "invitation", TargetID: inv.id, TenantID: tx.Tenant(),
+		After: map[string]any{"roles": []string{rbac.Owner}},
+	})
+}
+
+// Check reports whether a link would still be accepted; it uses nothing.
+func (s *Service) Check(ctx context.Context, l *db.Lease, token string) error {
+	_, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) (struct{}, error) {
+		id, err := onetime.Check(ctx, tx, onetime.Invitation, token, s.now())
+		if err != nil {
+			return struct{}{}, err
+		}
+		_, err = open(ctx, tx, id, s.now(), false)
+		return struct{}{}, err
+	})
+	return err
+}
+
+// Accept makes the account of an invited person.
+func (s *Service) Accept(ctx context.Context, l *db.Lease, in AcceptInput, m auth.Meta) (ids.User, error) {
+	if err := in.Validate(); err != nil {
+		return ids.User{}, err
+	}
+	// A token that will not be taken is refused before it costs a hash.
+	if err := s.Check(ctx, l, in.Token); err != nil {
+		return ids.User{}, err
+	}
+	hash, err := s.hasher.Hash(ctx, in.Password)
+	if err != nil {
+		return ids.User{}, err
+	}
+	return db.InTenant(ctx, l, func(tx db.TenantTx) (ids.User, error) {
+		now := s.now()
+		id, err := onetime.Redeem(ctx, tx, onetime.Invitation, in.Token, now)
+		if err != nil {
+			return ids.User{}, err
+		}
+		inv, err := open(ctx, tx, id, now, true)
+		if err != nil {
+			return ids.User{}, err
+		}
+		u := auth.NewUser{ID: ids.New(), SubjectKey: inv.subjectKey, Name: in.Name, PasswordHash: hash, Locale: inv.locale}
+		k, err := auth.SubjectKey(ctx, tx, inv.subjectKey)
+		if err != nil {
+			return ids.User{}, err
+		}
+		if u.Email, err = k.Open(inv.email, sealEmail); err != nil {
+			return ids.User{}, err
+		}
+		return s.join(ctx, tx, inv, u, m, now)
+	})
+}
+
+func (s *Service) join(ctx context.Context, tx db.TenantTx, inv invitationRow, u auth.NewUser, m auth.Meta, now time.Time) (ids.User, error) {
+	if err := auth.CreateUser(ctx, tx, u, inv.roles, now); err != nil {
+		return ids.User{}, err
+	}
+	if err := accepted(ctx, tx, inv.id, now); err != nil {
+		return ids.User{}, err
+	}
+	return ids.User(u.ID), audit.Write(ctx, tx, now, audit.Entry{
+		Actor: audit.User(ids.User(u.ID)), Action: "invitation.accepted", TargetKind: "invitation", TargetID: inv.id,
+		TenantID: tx.Tenant(), RequestID: m.RequestID, After: map[string]any{"user_id": u.ID},
+	})
+}
+
+func errGone() error {
+	return apperr.New(apperr.Invalid, "TOKEN_INVALID", "token: the link is not valid any more. It may have been used, replaced or expired.")
+}
