@@ -2,15 +2,7 @@ package auth
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
-	"github.com/google/uuid"
-
-	"tenantry/ent/tenantdb"
-	"tenantry/ent/tenantdb/registration"
-	"tenantry/ent/tenantdb/user"
 	"tenantry/internal/db"
 	"tenantry/internal/mail"
 	"tenantry/internal/onetime"
@@ -41,9 +33,9 @@ func (s *Service) DraftVerification(ctx context.Context, tx db.TenantTx, row out
 		return nil, err
 	}
 	d := &mail.Draft{Template: mail.VerifyEmail, To: to, Locale: r.Locale, Subject: k}
-	exists, err := tx.Ent().User.Query().Where(user.EmailNormalized(secrets.NormalizeEmail(to))).Exist(ctx)
+	exists, err := accountExists(ctx, tx, secrets.NormalizeEmail(to))
 	if err != nil {
-		return nil, fmt.Errorf("look for account: %w", err)
+		return nil, err
 	}
 	if exists {
 		d.Template = mail.AccountExists
@@ -51,23 +43,4 @@ func (s *Service) DraftVerification(ctx context.Context, tx db.TenantTx, row out
 	}
 	d.Purpose, d.TokenFor, d.Expires, d.Path = onetime.VerifyEmail, r.ID, r.ExpiresAt, "/m/verify"
 	return d, nil
-}
-
-// findRegistration answers the registration an intent names, or the youngest
-// of its address; nil when none waits.
-func findRegistration(ctx context.Context, tx db.TenantTx, row outbox.Row, now time.Time) (*tenantdb.Registration, error) {
-	q := tx.Ent().Registration.Query().Where(registration.ExpiresAtGT(now))
-	switch {
-	case row.SubjectID != uuid.Nil:
-		q.Where(registration.ID(row.SubjectID))
-	case row.AddressHash != nil:
-		q.Where(registration.AddressHash(row.AddressHash))
-	default:
-		return nil, errors.New("mail intent names neither a registration nor an address")
-	}
-	r, err := q.Order(tenantdb.Desc(registration.FieldCreatedAt)).First(ctx)
-	if tenantdb.IsNotFound(err) {
-		return nil, nil
-	}
-	return r, err
 }

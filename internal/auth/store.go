@@ -18,6 +18,7 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
+	"tenantry/internal/outbox"
 	"tenantry/internal/secrets"
 )
 
@@ -206,4 +207,31 @@ func insertUser(ctx context.Context, tx db.TenantTx, u NewUser, now time.Time) e
 		return apperr.New(apperr.AlreadyExists, "ACCOUNT_EXISTS", "This address has an account already. Log in with its password.")
 	}
 	return err
+}
+
+func accountExists(ctx context.Context, tx db.TenantTx, normalized string) (bool, error) {
+	exists, err := tx.Ent().User.Query().Where(user.EmailNormalized(normalized)).Exist(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for account: %w", err)
+	}
+	return exists, nil
+}
+
+// findRegistration answers the registration an intent names, or the youngest
+// of its address; nil when none waits.
+func findRegistration(ctx context.Context, tx db.TenantTx, row outbox.Row, now time.Time) (*tenantdb.Registration, error) {
+	q := tx.Ent().Registration.Query().Where(registration.ExpiresAtGT(now))
+	switch {
+	case row.SubjectID != uuid.Nil:
+		q.Where(registration.ID(row.SubjectID))
+	case row.AddressHash != nil:
+		q.Where(registration.AddressHash(row.AddressHash))
+	default:
+		return nil, errors.New("mail intent names neither a registration nor an address")
+	}
+	r, err := q.Order(tenantdb.Desc(registration.FieldCreatedAt)).First(ctx)
+	if tenantdb.IsNotFound(err) {
+		return nil, nil
+	}
+	return r, err
 }
