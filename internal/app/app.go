@@ -1,0 +1,139 @@
+// Package app wires the processes by hand: what uses what stands here and
+// nowhere else.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"tenantry/internal/clock"
+	"tenantry/internal/config"
+	"tenantry/internal/db"
+	"tenantry/internal/outbox"
+	"tenantry/internal/pools"
+	"tenantry/internal/tenants"
+)
+
+// drainTime is how long a process that was told to stop may still work.
+const drainTime = 20 * time.Second
+
+// base is what the API and the worker share.
+type base struct {
+	log       *slog.Logger
+	now       clock.Clock
+	urls      tenants.URLs
+	central   *db.Central
+	redis     *redis.Client
+	bell      *outbox.Bell
+	pools     *pools.Manager
+	directory *tenants.Directory
+	router    *tenants.Router
+}
+
+func newBase(ctx context.Context, c config.Config, process string, log *slog.Logger) (*base, error) {
+	pool, err := openPool(ctx, c.CentralURL.Reveal(), c.CentralPool, process)
+	if err != nil {
+		return nil, err
+	}
+	ropts, err := redis.ParseURL(c.RedisURL.Reveal())
+	if err != nil {
+		return nil, errors.New("redis URL: cannot be read")
+	}
+	// Redis is a hint: a slow one must not slow the request.
+	ropts.DialTimeout, ropts.ReadTimeout, ropts.WriteTimeout = 500*time.Millisecond, time.Second, time.Second
+	ropts.MaxRetries = 1
+	rdb := redis.NewClient(ropts)
+	b := &base{
+		log: log, now: clock.System, urls: tenants.NewURLs(&c.PublicURL), central: db.NewCentral(pool, c.KEKKeys.Ring()),
+		redis: rdb, bell: outbox.NewBell(rdb),
+		pools: pools.New(pools.Options{
+			Budget: c.PoolBudget, Share: int32(c.PoolShare), //nolint:gosec // config allows 1 to 10000
+			Configure: func(p *pgxpool.Config) { tune(p, process) },
+		}),
+	}
+	b.directory = tenants.NewDirectory(b.central)
+	b.router, err = tenants.NewRouter(b.directory, b.pools, outbox.NewMarks(b.central, log), c.CentralURL.Reveal())
+	return b, err
+}
+
+// openPool makes a pool without connecting: a process starts while its
+// database is down and says so in /readyz.
+func openPool(ctx context.Context, dsn string, size int, process string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("database URL: cannot be read") // pgx's text holds the URL
+	}
+	cfg.MaxConns = int32(size) //nolint:gosec // config allows 2 to 1000
+	tune(cfg, process)
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// tune sets what every connection of ours has: its owner's name, an end to a
+// transaction that was forgotten, and an end to a server that is frozen.
+func tune(p *pgxpool.Config, process string) {
+	rp := p.ConnConfig.RuntimeParams
+	rp["application_name"] = "tenantry-" + process
+	rp["idle_in_transaction_session_timeout"] = fmt.Sprint(db.MaxTx.Milliseconds())
+	rp["statement_timeout"] = fmt.Sprint((db.MaxTx + 5*time.Second).Milliseconds())
+	p.ConnConfig.ConnectTimeout = 5 * time.Second
+	p.MaxConnIdleTime = 5 * time.Minute
+	p.HealthCheckPeriod = time.Minute
+}
+
+func (b *base) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := b.pools.Close(ctx); err != nil {
+		b.log.Warn("tenant pools not closed in time", "error", err)
+	}
+	b.central.Pool().Close()
+	_ = b.redis.Close()
+}
+
+// ready asks what this process cannot work without.
+func (b *base) ready(ctx context.Context) map[string]error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, _, err := b.central.Installation(ctx)
+	if err == nil {
+		err = b.central.Pool().Ping(ctx)
+	}
+	return map[string]error{"central_database": err}
+}
+
+// serve listens until ctx ends, then lets requests under way finish.
+func serve(ctx context.Context, log *slog.Logger, name, addr string, h http.Handler) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%s cannot listen on %s: %w", name, addr, err)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	srv := &http.Server{
+		Handler: h, Protocols: protocols, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: 60 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	log.Info(name+" listening", "addr", l.Addr().String())
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	log.Info(name + " draining")
+	return srv.Shutdown(stop)
+}
+
