@@ -59,6 +59,7 @@ type Mailbox struct {
 	messages []Message
 	sequence int
 	arrived  chan struct{} // closed and replaced at every arrival
+	refusing bool
 
 	smtp     *smtp.Server
 	web      *http.Server
@@ -187,10 +188,21 @@ func (msg Message) isTo(address string) bool {
 	return slices.ContainsFunc(msg.To, func(to string) bool { return strings.EqualFold(to, address) })
 }
 
+// Refuse makes the mailbox answer every message with a temporary failure (451,
+// RFC 5321), as a mail server in trouble does, until it is told otherwise.
+func (m *Mailbox) Refuse(on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refusing = on
+}
+
 // receive stores one message.
 func (m *Mailbox) receive(from string, to []string, raw []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.refusing {
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "the mailbox takes nothing at the moment"}
+	}
 	at := m.opts.Now().UTC()
 	m.sequence++
 	msg := parse(raw)

@@ -154,7 +154,7 @@ func Finish(ctx context.Context, tx db.Tx, id uuid.UUID, now time.Time) error {
 // attempts up to a minute; code says why and holds no text of the other side.
 func Postpone(ctx context.Context, tx db.Tx, id uuid.UUID, now time.Time, code string) error {
 	_, err := tx.SQL().ExecContext(ctx, `
-		UPDATE outbox SET last_error = $3, due_at = $2 + least($4::interval, interval '250 milliseconds' * power(2, least(attempts, 16)))
+		UPDATE outbox SET last_error = $3, due_at = $2::timestamptz + least($4::interval, interval '250 milliseconds' * power(2, least(attempts, 16)))
 		WHERE id = $1 AND done_at IS NULL`, id, now, code, fmt.Sprintf("%d seconds", int(maxBackoff.Seconds())))
 	if err != nil {
 		return fmt.Errorf("postpone outbox row: %w", err)

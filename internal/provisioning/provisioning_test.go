@@ -1,0 +1,443 @@
+package provisioning_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"tenantry/internal/apperr"
+	"tenantry/internal/audit"
+	"tenantry/internal/auth"
+	"tenantry/internal/clock"
+	"tenantry/internal/db"
+	"tenantry/internal/hooks"
+	"tenantry/internal/ids"
+	"tenantry/internal/invitations"
+	"tenantry/internal/mail"
+	"tenantry/internal/mailbox"
+	"tenantry/internal/mailer"
+	"tenantry/internal/operations"
+	"tenantry/internal/outbox"
+	"tenantry/internal/page"
+	"tenantry/internal/pgadmin"
+	"tenantry/internal/pools"
+	"tenantry/internal/provisioning"
+	"tenantry/internal/secrets"
+	"tenantry/internal/settings"
+	"tenantry/internal/tenants"
+	"tenantry/internal/testdb"
+	"tenantry/internal/users"
+)
+
+const password = "a sentence long enough"
+
+// world is an installation with the modules wired as the processes do.
+type world struct {
+	*testdb.Installation
+	t           *testing.T
+	tenants     *tenants.Service
+	directory   *tenants.Directory
+	router      *tenants.Router
+	prov        *provisioning.Service
+	auth        *auth.Service
+	invitations *invitations.Service
+	operations  *operations.Service
+	hooks       *hooks.Service
+	mailer      *mailer.Mailer
+	mailbox     *mailbox.Mailbox
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	in := testdb.New(t)
+	now := clock.System
+	urls := tenants.NewURLs(&url.URL{Scheme: "http", Host: "localhost:8080"})
+	pm := pools.New(pools.Options{Budget: 40, Share: 4})
+	t.Cleanup(func() { require.NoError(t, pm.Close(context.Background())) })
+	w := &world{Installation: in, t: t, directory: tenants.NewDirectory(in.Central)}
+	var err error
+	w.router, err = tenants.NewRouter(w.directory, pm, outbox.NewMarks(in.Central, testdb.Log()), in.CentralURL)
+	require.NoError(t, err)
+	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
+	require.NoError(t, err)
+	h, err := auth.NewHasher(peppers, 2)
+	require.NoError(t, err)
+	w.tenants = tenants.New(in.Central, now, nil)
+	w.prov = provisioning.New(in.Central, w.router, now, nil, testdb.Log())
+	w.auth = auth.New(auth.Deps{Now: now, Hasher: h, URLs: urls})
+	w.invitations = invitations.New(now, h)
+	w.operations = operations.New(in.Central, now, nil, nil)
+	w.hooks = hooks.New(in.Central, now, nil)
+	w.startMail(urls, now)
+	return w
+}
+
+func (w *world) startMail(urls tenants.URLs, now clock.Clock) {
+	var err error
+	w.mailbox, err = mailbox.New(mailbox.Options{})
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.mailbox.Start("127.0.0.1:0", "127.0.0.1:0"))
+	w.t.Cleanup(func() { _ = w.mailbox.Close() })
+	sender, err := mail.NewSender("smtp://"+w.mailbox.SMTPAddr(), "Tenantry <no-reply@tenantry.example>")
+	require.NoError(w.t, err)
+	w.mailer = mailer.New(mailer.Deps{
+		Directory: w.directory, URLs: urls, Sender: sender, Now: now, Log: testdb.Log(),
+		Drafts: map[string]mailer.DraftFunc{
+			auth.MailVerify: w.auth.DraftVerification, auth.MailResend: w.auth.DraftVerification, invitations.MailInvitation: w.invitations.Draft,
+		},
+	})
+}
+
+func reserveInput(slug string) tenants.ReserveInput {
+	return tenants.ReserveInput{
+		Slug: slug, Name: "Acme", OwnerEmail: "owner@acme.example",
+		Settings: settings.Document{RegistrationPolicy: settings.Open, MaxUsers: 2},
+	}
+}
+
+func (w *world) reserve(slug string) operations.Operation {
+	w.t.Helper()
+	op, err := w.tenants.Reserve(w.t.Context(), reserveInput(slug), tenants.Requester{Actor: audit.System})
+	require.NoError(w.t, err)
+	return op
+}
+
+// advance takes a reservation through the steps before activation.
+func (w *world) advance(op operations.Operation) pgadmin.Target {
+	w.t.Helper()
+	ctx, t := w.t.Context(), op.Tenant
+	plan, err := w.prov.TakeReservation(ctx, t, op.WorkflowID)
+	require.NoError(w.t, err)
+	target := pgadmin.Target{Tenant: t, Database: plan.Database, Role: plan.Role}
+	pw, err := w.prov.RolePassword(ctx, t)
+	require.NoError(w.t, err)
+	tpl, err := w.Schema.EnsureTemplate(ctx)
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.Admin.CreateRole(ctx, target, pw))
+	require.NoError(w.t, w.Admin.CreateDatabase(ctx, target, tpl))
+	require.NoError(w.t, w.Admin.GrantAndOpen(ctx, target))
+	for range 2 { // each step may run again
+		require.NoError(w.t, w.prov.SeedTenant(ctx, t))
+		require.NoError(w.t, w.prov.InviteOwner(ctx, t))
+		require.NoError(w.t, w.prov.CreateSigningKey(ctx, t))
+	}
+	return target
+}
+
+func (w *world) provision(slug string) (tenants.Entry, *db.Lease) {
+	w.t.Helper()
+	op := w.reserve(slug)
+	w.advance(op)
+	require.NoError(w.t, w.prov.Activate(w.t.Context(), op.Tenant))
+	e, err := w.directory.Fresh(w.t.Context(), op.Tenant)
+	require.NoError(w.t, err)
+	l, err := w.router.LeaseEntry(w.t.Context(), e)
+	require.NoError(w.t, err)
+	w.t.Cleanup(l.Release)
+	return e, l
+}
+
+// token drains the outbox and answers the link's token of the mail to an
+// address.
+func (w *world) token(l *db.Lease, to string) string {
+	w.t.Helper()
+	_, err := w.mailer.DrainTenant(w.t.Context(), l, 10)
+	require.NoError(w.t, err)
+	msgs := w.mailbox.Messages(to)
+	require.NotEmpty(w.t, msgs, "no mail to %s", to)
+	for _, link := range msgs[0].Links {
+		u, err := url.Parse(link)
+		require.NoError(w.t, err)
+		if tok := u.Query().Get("token"); tok != "" {
+			return tok
+		}
+	}
+	require.Fail(w.t, "no link with a token", "%v", msgs[0].Links)
+	return ""
+}
+
+func meta() auth.Meta { return auth.Meta{RequestID: "r1", IP: netip.MustParseAddr("127.0.0.1")} }
+
+func TestJourney_OwnerAndMemberFromReservationToLogin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	e, l := w.provision("acme")
+
+	op, err := w.operations.List(ctx, page.Request{}, nil)
+	require.NoError(t, err)
+	require.Equal(t, operations.Succeeded, op.Items[0].State)
+
+	owner, err := w.invitations.Accept(ctx, l, invitations.AcceptInput{Token: w.token(l, "owner@acme.example"), Name: "Olga", Password: password}, meta())
+	require.NoError(t, err)
+	res, err := w.auth.Login(ctx, l, e, auth.LoginInput{Email: " OWNER@acme.example", Password: password}, meta())
+	require.NoError(t, err)
+	c, err := w.auth.VerifyAccess(e, res.AccessToken)
+	require.NoError(t, err)
+	p, err := w.auth.LoadPrincipal(ctx, l, c)
+	require.NoError(t, err)
+	require.Equal(t, owner, p.User)
+	require.Equal(t, []string{"owner"}, p.Roles)
+	require.True(t, p.Can("tenant.manage"))
+	require.EqualValues(t, 1, p.LoginCount)
+
+	require.NoError(t, w.auth.Register(ctx, l, auth.RegisterInput{Name: "Mia", Email: "mia@acme.example", Password: password}, meta()))
+	require.NoError(t, w.auth.VerifyEmail(ctx, l, w.token(l, "mia@acme.example"), meta()))
+	res, err = w.auth.Login(ctx, l, e, auth.LoginInput{Email: "mia@acme.example", Password: password}, meta())
+	require.NoError(t, err)
+	c, err = w.auth.VerifyAccess(e, res.AccessToken)
+	require.NoError(t, err)
+	p, err = w.auth.LoadPrincipal(ctx, l, c)
+	require.NoError(t, err)
+	require.False(t, p.Can("users.read"))
+
+	first, err := users.New().List(ctx, l, page.Request{Limit: 1})
+	require.NoError(t, err)
+	second, err := users.New().List(ctx, l, page.Request{Limit: 1, Cursor: first.Next})
+	require.NoError(t, err)
+	require.Equal(t, "Olga", first.Items[0].Name)
+	require.Equal(t, "Mia", second.Items[0].Name)
+	require.Empty(t, second.Next)
+	assertAuditSealed(t, l)
+}
+
+// assertAuditSealed checks every audit row's HMAC and that none has a number.
+func assertAuditSealed(t *testing.T, l *db.Lease) {
+	t.Helper()
+	var n, unsealed int
+	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE seq IS NULL AND length(mac) = 32) FROM audit_log`).Scan(&n, &unsealed))
+	require.Positive(t, n)
+	require.Equal(t, n, unsealed)
+}
+
+func TestActivate_IsThePointOfNoReturn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	op := w.reserve("acme")
+	w.advance(op)
+	require.NoError(t, w.prov.Activate(ctx, op.Tenant))
+	require.NoError(t, w.prov.Activate(ctx, op.Tenant), "a repeated attempt succeeds")
+	active, err := w.prov.BeginCompensation(ctx, op.Tenant)
+	require.NoError(t, err)
+	require.True(t, active)
+	require.Equal(t, "TENANT_STATE", apperr.ReasonOf(w.prov.Release(ctx, op.Tenant, "X")))
+	var wiped bool
+	require.NoError(t, w.Provisioner.QueryRow(ctx, `SELECT owner_email IS NULL FROM tenants`).Scan(&wiped))
+	require.True(t, wiped, "the owner's address is wiped")
+}
+
+func TestBeginCompensation_StopsEveryStepForward(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	op := w.reserve("acme")
+	target := w.advance(op)
+	active, err := w.prov.BeginCompensation(ctx, op.Tenant)
+	require.NoError(t, err)
+	require.False(t, active)
+	for name, step := range map[string]func() error{
+		"activate": func() error { return w.prov.Activate(ctx, op.Tenant) },
+		"key":      func() error { return w.prov.CreateSigningKey(ctx, op.Tenant) },
+		"seed":     func() error { return w.prov.SeedTenant(ctx, op.Tenant) },
+		"invite":   func() error { return w.prov.InviteOwner(ctx, op.Tenant) },
+		"role":     func() error { return w.Admin.CreateRole(ctx, target, "x") },
+	} {
+		require.Equal(t, "TENANT_STATE", apperr.ReasonOf(step()), name)
+	}
+	for range 2 {
+		require.NoError(t, w.prov.DeleteSigningKeys(ctx, op.Tenant))
+		require.NoError(t, w.Admin.CloseDatabase(ctx, target))
+		require.NoError(t, w.Admin.DropDatabase(ctx, target))
+		require.NoError(t, w.Admin.DropRole(ctx, target))
+		require.NoError(t, w.prov.Release(ctx, op.Tenant, "CREATE_FAILED"))
+	}
+	got, err := w.operations.Get(ctx, op.ID, nil)
+	require.NoError(t, err)
+	require.Equal(t, operations.Failed, got.State)
+	require.Equal(t, "CREATE_FAILED", got.Reason)
+	w.reserve("acme") // the slug is free again
+}
+
+func TestTakeReservation_RefusesAnotherWorkflow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	op := w.reserve("acme")
+	_, err := w.prov.TakeReservation(t.Context(), op.Tenant, op.WorkflowID)
+	require.NoError(t, err)
+	_, err = w.prov.TakeReservation(t.Context(), op.Tenant, op.WorkflowID)
+	require.NoError(t, err)
+	_, err = w.prov.TakeReservation(t.Context(), op.Tenant, "tenant/other/provision")
+	require.Equal(t, "TENANT_STATE", apperr.ReasonOf(err))
+	_, err = w.prov.TakeReservation(t.Context(), ids.NewTenant(), "x")
+	require.Equal(t, "TENANT_NOT_FOUND", apperr.ReasonOf(err))
+}
+
+func TestAccept_OfFiftyParallelRedemptionsOneSucceeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, l := w.provision("acme")
+	invitation := w.token(l, "owner@acme.example")
+	require.Equal(t, 1, parallel(50, func() error {
+		_, err := w.invitations.Accept(t.Context(), l, invitations.AcceptInput{Token: invitation, Name: "O", Password: password}, meta())
+		return err
+	}))
+	require.NoError(t, w.auth.Register(t.Context(), l, auth.RegisterInput{Name: "Mia", Email: "mia@acme.example", Password: password}, meta()))
+	verification := w.token(l, "mia@acme.example")
+	require.Equal(t, 1, parallel(50, func() error { return w.auth.VerifyEmail(t.Context(), l, verification, meta()) }))
+}
+
+// parallel answers how many of n calls succeed.
+func parallel(n int, call func() error) int {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	ok := 0
+	for range n {
+		wg.Go(func() {
+			if call() == nil {
+				mu.Lock()
+				ok++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return ok
+}
+
+func TestUserLimit_HoldsUnderRaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t) // max_users is 2
+	_, l := w.provision("acme")
+	var tokens []string
+	for i := range 6 {
+		email := fmt.Sprintf("p%d@acme.example", i)
+		require.NoError(t, w.auth.Register(t.Context(), l, auth.RegisterInput{Name: "P", Email: email, Password: password}, meta()))
+		tokens = append(tokens, w.token(l, email))
+	}
+	next := make(chan string, len(tokens))
+	for _, tok := range tokens {
+		next <- tok
+	}
+	require.Equal(t, 2, parallel(len(tokens), func() error { return w.auth.VerifyEmail(t.Context(), l, <-next, meta()) }))
+}
+
+func TestRegister_SameAnswerAndNoMailWhereInviteOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, l := w.provision("acme")
+	_, err := l.Pool().Exec(t.Context(), `UPDATE settings SET document = document || '{"registration_policy":"invite-only"}'`)
+	require.NoError(t, err)
+	require.NoError(t, w.auth.Register(t.Context(), l, auth.RegisterInput{Name: "X", Email: "x@acme.example", Password: password}, meta()))
+	n, err := w.mailer.DrainTenant(t.Context(), l, 10)
+	require.NoError(t, err)
+	require.Equal(t, 2, n, "both rows end: the invitation sent, the registration not to be sent")
+	require.Empty(t, w.mailbox.Messages("x@acme.example"))
+}
+
+func TestMail_RetryAfterACrashSendsTheSameLink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, l := w.provision("acme")
+	first := w.token(l, "owner@acme.example")
+	// As if the process had died between sending and recording it.
+	var kept int
+	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE sealed_token IS NOT NULL`).Scan(&kept))
+	require.Zero(t, kept, "a sent mail's token is gone")
+	_, err := w.invitations.Accept(t.Context(), l, invitations.AcceptInput{Token: first, Name: "O", Password: "short"}, meta())
+	require.Equal(t, "PASSWORD_TOO_SHORT", apperr.ReasonOf(err), "a refused password keeps the link")
+	require.NoError(t, w.invitations.Check(t.Context(), l, first))
+
+	require.NoError(t, w.auth.Register(t.Context(), l, auth.RegisterInput{Name: "M", Email: "m@acme.example", Password: password}, meta()))
+	w.mailbox.Refuse(true)
+	n, err := w.mailer.DrainTenant(t.Context(), l, 10)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	w.mailbox.Refuse(false)
+	_, err = l.Pool().Exec(t.Context(), `UPDATE outbox SET due_at = now() WHERE done_at IS NULL`)
+	require.NoError(t, err)
+	w.token(l, "m@acme.example")
+	var minted int
+	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT count(*) FROM one_time_values WHERE purpose = 'verify_email'`).Scan(&minted))
+	require.Equal(t, 1, minted, "no second token")
+}
+
+func TestHook_CopiesOfOneMessageAreOneTenant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	src, _, _, err := w.hooks.CreateSource(ctx, "billing", "", audit.System, "")
+	require.NoError(t, err)
+	m := hooks.Message{ID: "msg_1", Body: []byte(`{"slug":"acme"}`)}
+	var mu sync.Mutex
+	seen := map[ids.Operation]int{}
+	require.Equal(t, 100, parallel(100, func() error {
+		op, err := w.hooks.Accept(ctx, src, m, reserveInput("acme"), "r")
+		mu.Lock()
+		seen[op.ID]++
+		mu.Unlock()
+		return err
+	}))
+	require.Len(t, seen, 1)
+	_, err = w.hooks.Accept(ctx, src, hooks.Message{ID: "msg_1", Body: []byte(`{"slug":"other"}`)}, reserveInput("other"), "r")
+	require.Equal(t, "HOOK_MESSAGE_REUSED", apperr.ReasonOf(err))
+
+	taken := hooks.Message{ID: "msg_2", Body: []byte(`{"slug":"acme","x":1}`)}
+	_, err = w.hooks.Accept(ctx, src, taken, reserveInput("acme"), "r")
+	require.Equal(t, "SLUG_TAKEN", apperr.ReasonOf(err))
+	_, err = w.Provisioner.Exec(ctx, `DELETE FROM tenants`)
+	require.NoError(t, err)
+	_, err = w.hooks.Accept(ctx, src, taken, reserveInput("acme"), "r")
+	require.Equal(t, "SLUG_TAKEN", apperr.ReasonOf(err), "a refusal is an answer too")
+}
+
+func TestOutbox_EachRowHasOneClaimer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 20 {
+		w.reserve(fmt.Sprintf("tenant-%d", i))
+	}
+	var mu sync.Mutex
+	seen := map[uuid.UUID]int{}
+	parallel(8, func() error {
+		rows, err := outbox.ClaimStarts(t.Context(), w.Central, clock.System(), 5)
+		mu.Lock()
+		defer mu.Unlock()
+		for _, r := range rows {
+			seen[r.ID]++
+		}
+		return err
+	})
+	for id, n := range seen {
+		require.Equal(t, 1, n, id)
+	}
+	require.Len(t, seen, 20)
+	rows, err := outbox.ClaimStarts(t.Context(), w.Central, clock.System().Add(time.Minute), 50)
+	require.NoError(t, err)
+	require.Len(t, rows, 20, "what a dead claimer held is due again")
+}
+
+func TestMarks_OutliveTheTransactionAndAreFoundBySweeps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e, l := w.provision("acme")
+	_, err := w.Provisioner.Exec(t.Context(), `DELETE FROM outbox_dirty`)
+	require.NoError(t, err)
+	dirty, since, err := outbox.DirtySince(t.Context(), w.Central, time.Time{})
+	require.NoError(t, err)
+	require.Empty(t, dirty)
+	fresh := outbox.NewMarks(w.Central, testdb.Log())
+	fresh.Ensure(t.Context(), e.ID)
+	dirty, _, err = outbox.DirtySince(t.Context(), w.Central, since.Add(db.MaxTx+30*time.Second))
+	require.NoError(t, err)
+	require.Equal(t, []ids.Tenant{e.ID}, dirty)
+	_ = l
+}
