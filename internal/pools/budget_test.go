@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
@@ -132,6 +133,30 @@ func TestBudget_HoldsWhileKeysAreRotatedForgottenAndCallersLeave(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 	require.LessOrEqual(t, stop(), budget, "server connections")
+}
+
+func TestBudget_ReservationComesBackAfterTheServerHungUp(t *testing.T) {
+	t.Parallel()
+	const share, rounds = 8, 10
+	conn := superuser(t)
+	for range rounds {
+		f := setup(t, pools.Options{Budget: share, Share: share})
+		l := f.lease(t, 0)
+		taken := make([]*pgxpool.Conn, share)
+		for i := range taken {
+			var err error
+			taken[i], err = l.Pool().Acquire(t.Context())
+			require.NoError(t, err)
+		}
+		for _, c := range taken {
+			c.Release()
+		}
+		l.Release()
+		require.NoError(t, f.Close(bounded(t)))
+		n, err := connections(t.Context(), conn, f.app)
+		require.NoError(t, err)
+		require.Zero(t, n)
+	}
 }
 
 // sleepers waits until n of the fixture's connections are inside a query.

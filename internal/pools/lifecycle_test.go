@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/pools"
@@ -61,6 +64,62 @@ func TestForget_EndsAnOpenUnderWay(t *testing.T) {
 	f.Forget(f.ids[0])
 	require.ErrorIs(t, (<-w).err, pools.ErrRetired)
 	require.NoError(t, query(t.Context(), f.lease(t, 0), 0))
+}
+
+func TestForget_NoWaiterOfAFinishedOpenGetsALeaseAfterIt(t *testing.T) {
+	t.Parallel()
+	f := setup(t, pools.Options{Budget: 2, Share: 2})
+	d, gate, _ := gated(dsn(0))
+	leases := make(chan *pools.Lease, crowd)
+	granted := make(chan int, crowd)
+	var callers sync.WaitGroup
+	for range crowd {
+		callers.Go(func() {
+			l, err := f.Acquire(t.Context(), f.key(0), d)
+			if err != nil {
+				return
+			}
+			f.Forget(f.ids[0])
+			granted <- f.Stats().Leases // nobody releases: after Forget this is final
+			leases <- l
+		})
+	}
+	f.await(t, "all joined", func(s pools.Stats) bool { return s.Waiting == crowd })
+	close(gate)
+	callers.Wait()
+	close(leases)
+	require.Len(t, leases, <-granted)
+	for l := range leases {
+		l.Release()
+	}
+}
+
+// onRelease is a tracer that runs when a connection goes back to its pool: for
+// an open, between its ping and its end.
+type onRelease func()
+
+func (onRelease) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+func (onRelease) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+func (r onRelease) TraceRelease(*pgxpool.Pool, pgxpool.TraceReleaseData)          { r() }
+
+func TestForget_ClosesAnOpenThatSucceedsAfterEveryoneLeft(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fixture{}
+	f.ids[0] = uuid.New()
+	f.Manager = pools.New(pools.Options{Budget: 2, Share: 2, Wait: forever, OpenTimeout: forever, Configure: func(c *pgxpool.Config) {
+		c.ConnConfig.Tracer = onRelease(func() {
+			cancel()
+			f.await(t, "waiter left", func(s pools.Stats) bool { return s.Waiting == 0 })
+			f.Forget(f.ids[0])
+		})
+	}})
+	_, err := f.Acquire(ctx, f.key(0), dsn(0))
+	require.ErrorIs(t, err, context.Canceled)
+	f.await(t, "reservation back", func(s pools.Stats) bool { return s.Reserved == 0 && s.Idle == 0 })
+	require.NoError(t, f.Close(bounded(t)))
 }
 
 func TestForget_AnswersQueuedCallersAndLetsTheNextOnePass(t *testing.T) {

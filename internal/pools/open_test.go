@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -190,10 +191,13 @@ func TestAcquire_CancelledWhileQueuedOpensNothing(t *testing.T) {
 	require.Zero(t, calls.Load())
 }
 
-func TestAcquire_OverrulesSizesOfConnectionStringAndConfigure(t *testing.T) {
+func TestAcquire_OverrulesSizesAndKeepsHooksOfConfigure(t *testing.T) {
 	t.Parallel()
+	var closed atomic.Int32
+	defer func() { require.EqualValues(t, 1, closed.Load()) }()
 	m := pools.New(pools.Options{Budget: 3, Share: 3, Wait: forever, OpenTimeout: forever, Configure: func(c *pgxpool.Config) {
 		c.MaxConns, c.MinConns, c.MinIdleConns = 50, 20, 20
+		c.BeforeClose = func(*pgx.Conn) { closed.Add(1) }
 	}})
 	defer func() { require.NoError(t, m.Close(bounded(t))) }()
 	l, err := m.Acquire(t.Context(), pools.Key{Tenant: uuid.New()}, func(context.Context) (string, error) {
