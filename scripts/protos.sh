@@ -6,6 +6,10 @@ cd "$(dirname "$0")/.."
 out=.third_party/proto
 stamp=$out/.google-proto-files-6.0.1.protovalidate-1.2.2
 [ -e "$stamp" ] && exit 0
+if ! command -v npm >/dev/null; then
+  echo "npm is missing: installing it with apt-get" >&2
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends npm >/dev/null
+fi
 rm -rf .third_party && mkdir -p "$out/google/api" "$out/buf/validate"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

@@ -26,7 +26,7 @@ type order struct {
 	Slug       string            `json:"slug"`
 	Name       string            `json:"name"`
 	OwnerEmail string            `json:"owner_email"`
-	OwnerName  string            `json:"owner_name,omitempty"`
+	OwnerName  string            `json:"-"`
 	Settings   map[string]string `json:"settings,omitempty"`
 }
 

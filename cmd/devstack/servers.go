@@ -80,8 +80,6 @@ func (s *stack) startTemporal(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *stack) codecURL() string { return "http://" + devstack.Loopback(s.config.codec.Number) }
-
 func (s *stack) startMailbox(context.Context) (err error) {
 	if s.mailbox, err = mailbox.New(mailbox.Options{Dir: s.path("mail")}); err != nil {
 		return err

@@ -27,6 +27,8 @@ type stack struct {
 	temporal *devstack.Temporal
 	mailbox  *mailbox.Mailbox
 
+	codecProxy *codecProxy
+
 	mu    sync.Mutex // guards parts
 	parts []part
 	died  chan *devstack.Process
@@ -116,6 +118,7 @@ func (s *stack) start(ctx context.Context) error {
 		{"Building tenantry", s.build},
 		{fmt.Sprintf("Postgres on %s", devstack.Loopback(s.config.postgres.Number)), s.startPostgres},
 		{fmt.Sprintf("Redis on %s", devstack.Loopback(s.config.redis.Number)), s.startRedis},
+		{"Decoder for the Temporal UI", s.startCodecProxy},
 		{fmt.Sprintf("Temporal on %s", devstack.Loopback(s.config.temporal.Number)), s.startTemporal},
 		{fmt.Sprintf("Mailbox on http://localhost:%d", s.config.mailbox.Number), s.startMailbox},
 		{"Installation (roles, central database, keys)", s.bootstrap},

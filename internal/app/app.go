@@ -136,4 +136,3 @@ func serve(ctx context.Context, log *slog.Logger, name, addr string, h http.Hand
 	log.Info(name + " draining")
 	return srv.Shutdown(stop)
 }
-

@@ -450,10 +450,10 @@ const file_tenantry_auth_v1_auth_proto_rawDesc = "" +
 	"expires_in\x18\x03 \x01(\x05R\texpiresIn\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x04 \x01(\tR\tsessionId\x12J\n" +
-	"\x13session_expire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime2\x99\x05\n" +
+	"\x13session_expire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime2\x9a\x05\n" +
 	"\vAuthService\x12\x99\x01\n" +
-	"\bRegister\x12!.tenantry.auth.v1.RegisterRequest\x1a\".tenantry.auth.v1.RegisterResponse\"F\xaa\xbb\x18&\b\x02\x12\x01\x01(\x030\x01:\x16registration.requestedJ\x03fg\x1a\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/auth/register\x12\x9e\x01\n" +
-	"\vVerifyEmail\x12$.tenantry.auth.v1.VerifyEmailRequest\x1a%.tenantry.auth.v1.VerifyEmailResponse\"B\xaa\xbb\x18\x1e\b\x02\x12\x01\x01(\x030\x01:\x0fuser.registeredJ\x02eh\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/auth/verify-email\x12\xc4\x01\n" +
+	"\bRegister\x12!.tenantry.auth.v1.RegisterRequest\x1a\".tenantry.auth.v1.RegisterResponse\"F\xaa\xbb\x18&\b\x02\x12\x01\x01(\x030\x01:\x16registration.requestedJ\x03fg\x1a\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/auth/register\x12\x9f\x01\n" +
+	"\vVerifyEmail\x12$.tenantry.auth.v1.VerifyEmailRequest\x1a%.tenantry.auth.v1.VerifyEmailResponse\"C\xaa\xbb\x18\x1f\b\x02\x12\x01\x01(\x030\x01:\x0fuser.registeredJ\x03ehi\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/auth/verify-email\x12\xc4\x01\n" +
 	"\x12ResendVerification\x12+.tenantry.auth.v1.ResendVerificationRequest\x1a,.tenantry.auth.v1.ResendVerificationResponse\"S\xaa\xbb\x18(\b\x02\x12\x01\x01(\x030\x01:\x1dregistration.resend_requested\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/auth/resend-verification\x12\x85\x01\n" +
 	"\x05Login\x12\x1e.tenantry.auth.v1.LoginRequest\x1a\x1f.tenantry.auth.v1.LoginResponse\";\xaa\xbb\x18\x1e\b\x02\x12\x01\x01(\x030\x01:\x0fsession.createdJ\x02\x19\x1a\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/auth/loginB\xad\x01\n" +
 	"\x14com.tenantry.auth.v1B\tAuthProtoP\x01Z(tenantry/api/gen/tenantry/auth/v1;authv1\xa2\x02\x03TAX\xaa\x02\x10Tenantry.Auth.V1\xca\x02\x10Tenantry\\Auth\\V1\xe2\x02\x1cTenantry\\Auth\\V1\\GPBMetadata\xea\x02\x12Tenantry::Auth::V1b\x06proto3"

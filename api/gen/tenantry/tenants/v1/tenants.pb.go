@@ -26,58 +26,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// RegistrationPolicy says who may register at a tenant.
-type RegistrationPolicy int32
-
-const (
-	RegistrationPolicy_REGISTRATION_POLICY_UNSPECIFIED RegistrationPolicy = 0
-	// Only invited people get an account (the default).
-	RegistrationPolicy_REGISTRATION_POLICY_INVITE_ONLY RegistrationPolicy = 1
-	// Whoever verifies an address.
-	RegistrationPolicy_REGISTRATION_POLICY_OPEN RegistrationPolicy = 2
-)
-
-// Enum value maps for RegistrationPolicy.
-var (
-	RegistrationPolicy_name = map[int32]string{
-		0: "REGISTRATION_POLICY_UNSPECIFIED",
-		1: "REGISTRATION_POLICY_INVITE_ONLY",
-		2: "REGISTRATION_POLICY_OPEN",
-	}
-	RegistrationPolicy_value = map[string]int32{
-		"REGISTRATION_POLICY_UNSPECIFIED": 0,
-		"REGISTRATION_POLICY_INVITE_ONLY": 1,
-		"REGISTRATION_POLICY_OPEN":        2,
-	}
-)
-
-func (x RegistrationPolicy) Enum() *RegistrationPolicy {
-	p := new(RegistrationPolicy)
-	*p = x
-	return p
-}
-
-func (x RegistrationPolicy) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (RegistrationPolicy) Descriptor() protoreflect.EnumDescriptor {
-	return file_tenantry_tenants_v1_tenants_proto_enumTypes[0].Descriptor()
-}
-
-func (RegistrationPolicy) Type() protoreflect.EnumType {
-	return &file_tenantry_tenants_v1_tenants_proto_enumTypes[0]
-}
-
-func (x RegistrationPolicy) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use RegistrationPolicy.Descriptor instead.
-func (RegistrationPolicy) EnumDescriptor() ([]byte, []int) {
-	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{0}
-}
-
 // TenantState is where a tenant stands in its life.
 type TenantState int32
 
@@ -118,11 +66,11 @@ func (x TenantState) String() string {
 }
 
 func (TenantState) Descriptor() protoreflect.EnumDescriptor {
-	return file_tenantry_tenants_v1_tenants_proto_enumTypes[1].Descriptor()
+	return file_tenantry_tenants_v1_tenants_proto_enumTypes[0].Descriptor()
 }
 
 func (TenantState) Type() protoreflect.EnumType {
-	return &file_tenantry_tenants_v1_tenants_proto_enumTypes[1]
+	return &file_tenantry_tenants_v1_tenants_proto_enumTypes[0]
 }
 
 func (x TenantState) Number() protoreflect.EnumNumber {
@@ -131,14 +79,15 @@ func (x TenantState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TenantState.Descriptor instead.
 func (TenantState) EnumDescriptor() ([]byte, []int) {
-	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{1}
+	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{0}
 }
 
 // InitialSettings are written to the tenant's settings when it is created.
 type InitialSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// invite-only when absent.
-	RegistrationPolicy RegistrationPolicy `protobuf:"varint,1,opt,name=registration_policy,json=registrationPolicy,proto3,enum=tenantry.tenants.v1.RegistrationPolicy" json:"registration_policy,omitempty"`
+	// Who may register: "invite-only" (the default) or "open", whoever verifies
+	// an address.
+	RegistrationPolicy string `protobuf:"bytes,1,opt,name=registration_policy,json=registrationPolicy,proto3" json:"registration_policy,omitempty"`
 	// BCP 47 tag of the tenant's language; "en" when absent.
 	Language string `protobuf:"bytes,2,opt,name=language,proto3" json:"language,omitempty"`
 	// IANA time zone ("Europe/Berlin"); "UTC" when absent.
@@ -182,11 +131,11 @@ func (*InitialSettings) Descriptor() ([]byte, []int) {
 	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *InitialSettings) GetRegistrationPolicy() RegistrationPolicy {
+func (x *InitialSettings) GetRegistrationPolicy() string {
 	if x != nil {
 		return x.RegistrationPolicy
 	}
-	return RegistrationPolicy_REGISTRATION_POLICY_UNSPECIFIED
+	return ""
 }
 
 func (x *InitialSettings) GetLanguage() string {
@@ -555,9 +504,9 @@ var File_tenantry_tenants_v1_tenants_proto protoreflect.FileDescriptor
 
 const file_tenantry_tenants_v1_tenants_proto_rawDesc = "" +
 	"\n" +
-	"!tenantry/tenants/v1/tenants.proto\x12\x13tenantry.tenants.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\x1a'tenantry/operations/v1/operations.proto\"\xbc\x02\n" +
-	"\x0fInitialSettings\x12b\n" +
-	"\x13registration_policy\x18\x01 \x01(\x0e2'.tenantry.tenants.v1.RegistrationPolicyB\b\xbaH\x05\x82\x01\x02\x10\x01R\x12registrationPolicy\x12>\n" +
+	"!tenantry/tenants/v1/tenants.proto\x12\x13tenantry.tenants.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\x1a'tenantry/operations/v1/operations.proto\"\xa5\x02\n" +
+	"\x0fInitialSettings\x12K\n" +
+	"\x13registration_policy\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15R\x00R\vinvite-onlyR\x04openR\x12registrationPolicy\x12>\n" +
 	"\blanguage\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^([a-z]{2,3}(-[A-Z]{2})?)?$R\blanguage\x128\n" +
 	"\ttime_zone\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x18@2\x12^[A-Za-z0-9_+/-]*$R\btimeZone\x12!\n" +
 	"\aapp_url\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\x06appUrl\x12(\n" +
@@ -588,11 +537,7 @@ const file_tenantry_tenants_v1_tenants_proto_rawDesc = "" +
 	"\x13ListTenantsResponse\x125\n" +
 	"\atenants\x18\x01 \x03(\v2\x1b.tenantry.tenants.v1.TenantR\atenants\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor*|\n" +
-	"\x12RegistrationPolicy\x12#\n" +
-	"\x1fREGISTRATION_POLICY_UNSPECIFIED\x10\x00\x12#\n" +
-	"\x1fREGISTRATION_POLICY_INVITE_ONLY\x10\x01\x12\x1c\n" +
-	"\x18REGISTRATION_POLICY_OPEN\x10\x02*\x98\x01\n" +
+	"nextCursor*\x98\x01\n" +
 	"\vTenantState\x12\x1c\n" +
 	"\x18TENANT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15TENANT_STATE_RESERVED\x10\x01\x12\x1d\n" +
@@ -617,38 +562,36 @@ func file_tenantry_tenants_v1_tenants_proto_rawDescGZIP() []byte {
 	return file_tenantry_tenants_v1_tenants_proto_rawDescData
 }
 
-var file_tenantry_tenants_v1_tenants_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_tenantry_tenants_v1_tenants_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_tenantry_tenants_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_tenantry_tenants_v1_tenants_proto_goTypes = []any{
-	(RegistrationPolicy)(0),       // 0: tenantry.tenants.v1.RegistrationPolicy
-	(TenantState)(0),              // 1: tenantry.tenants.v1.TenantState
-	(*InitialSettings)(nil),       // 2: tenantry.tenants.v1.InitialSettings
-	(*CreateTenantRequest)(nil),   // 3: tenantry.tenants.v1.CreateTenantRequest
-	(*Tenant)(nil),                // 4: tenantry.tenants.v1.Tenant
-	(*GetTenantRequest)(nil),      // 5: tenantry.tenants.v1.GetTenantRequest
-	(*ListTenantsRequest)(nil),    // 6: tenantry.tenants.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 7: tenantry.tenants.v1.ListTenantsResponse
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*v1.Operation)(nil),          // 9: tenantry.operations.v1.Operation
+	(TenantState)(0),              // 0: tenantry.tenants.v1.TenantState
+	(*InitialSettings)(nil),       // 1: tenantry.tenants.v1.InitialSettings
+	(*CreateTenantRequest)(nil),   // 2: tenantry.tenants.v1.CreateTenantRequest
+	(*Tenant)(nil),                // 3: tenantry.tenants.v1.Tenant
+	(*GetTenantRequest)(nil),      // 4: tenantry.tenants.v1.GetTenantRequest
+	(*ListTenantsRequest)(nil),    // 5: tenantry.tenants.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),   // 6: tenantry.tenants.v1.ListTenantsResponse
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*v1.Operation)(nil),          // 8: tenantry.operations.v1.Operation
 }
 var file_tenantry_tenants_v1_tenants_proto_depIdxs = []int32{
-	0, // 0: tenantry.tenants.v1.InitialSettings.registration_policy:type_name -> tenantry.tenants.v1.RegistrationPolicy
-	2, // 1: tenantry.tenants.v1.CreateTenantRequest.settings:type_name -> tenantry.tenants.v1.InitialSettings
-	1, // 2: tenantry.tenants.v1.Tenant.state:type_name -> tenantry.tenants.v1.TenantState
-	8, // 3: tenantry.tenants.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	8, // 4: tenantry.tenants.v1.Tenant.activate_time:type_name -> google.protobuf.Timestamp
-	4, // 5: tenantry.tenants.v1.ListTenantsResponse.tenants:type_name -> tenantry.tenants.v1.Tenant
-	3, // 6: tenantry.tenants.v1.TenantService.CreateTenant:input_type -> tenantry.tenants.v1.CreateTenantRequest
-	5, // 7: tenantry.tenants.v1.TenantService.GetTenant:input_type -> tenantry.tenants.v1.GetTenantRequest
-	6, // 8: tenantry.tenants.v1.TenantService.ListTenants:input_type -> tenantry.tenants.v1.ListTenantsRequest
-	9, // 9: tenantry.tenants.v1.TenantService.CreateTenant:output_type -> tenantry.operations.v1.Operation
-	4, // 10: tenantry.tenants.v1.TenantService.GetTenant:output_type -> tenantry.tenants.v1.Tenant
-	7, // 11: tenantry.tenants.v1.TenantService.ListTenants:output_type -> tenantry.tenants.v1.ListTenantsResponse
-	9, // [9:12] is the sub-list for method output_type
-	6, // [6:9] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1, // 0: tenantry.tenants.v1.CreateTenantRequest.settings:type_name -> tenantry.tenants.v1.InitialSettings
+	0, // 1: tenantry.tenants.v1.Tenant.state:type_name -> tenantry.tenants.v1.TenantState
+	7, // 2: tenantry.tenants.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	7, // 3: tenantry.tenants.v1.Tenant.activate_time:type_name -> google.protobuf.Timestamp
+	3, // 4: tenantry.tenants.v1.ListTenantsResponse.tenants:type_name -> tenantry.tenants.v1.Tenant
+	2, // 5: tenantry.tenants.v1.TenantService.CreateTenant:input_type -> tenantry.tenants.v1.CreateTenantRequest
+	4, // 6: tenantry.tenants.v1.TenantService.GetTenant:input_type -> tenantry.tenants.v1.GetTenantRequest
+	5, // 7: tenantry.tenants.v1.TenantService.ListTenants:input_type -> tenantry.tenants.v1.ListTenantsRequest
+	8, // 8: tenantry.tenants.v1.TenantService.CreateTenant:output_type -> tenantry.operations.v1.Operation
+	3, // 9: tenantry.tenants.v1.TenantService.GetTenant:output_type -> tenantry.tenants.v1.Tenant
+	6, // 10: tenantry.tenants.v1.TenantService.ListTenants:output_type -> tenantry.tenants.v1.ListTenantsResponse
+	8, // [8:11] is the sub-list for method output_type
+	5, // [5:8] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_tenantry_tenants_v1_tenants_proto_init() }
@@ -661,7 +604,7 @@ func file_tenantry_tenants_v1_tenants_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_tenants_v1_tenants_proto_rawDesc), len(file_tenantry_tenants_v1_tenants_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      1,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,

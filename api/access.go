@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+
+	"connectrpc.com/connect/v2"
+
+	"tenantry/api/edge"
+	commonv1 "tenantry/api/gen/tenantry/common/v1"
+	operationsv1 "tenantry/api/gen/tenantry/operations/v1"
+	"tenantry/internal/apperr"
+	"tenantry/internal/auth"
+)
+
+// maxCredential bounds what is looked at: keys and tokens are far shorter.
+const maxCredential = 4096
+
+// bearer is RFC 6750's header: the scheme in any case, one b64token.
+var bearer = regexp.MustCompile(`^(?i:bearer) +([A-Za-z0-9._~+/-]+=*)$`)
+
+// answerErrors is the outermost interceptor: whatever goes wrong inside leaves
+// as one error with details, at every door.
+func (s *Server) answerErrors(next connect.ServerFunc) connect.ServerFunc {
+	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = panicError(v)
+			}
+			if err == nil {
+				return
+			}
+			e := s.failure(ctx, err)
+			if info, ok := connect.CallInfoForServerContext(ctx); ok {
+				errorHeaders(info.ResponseHeader().Set, e)
+			}
+			err = e
+		}()
+		return next(ctx, spec, decoding{stream, s.methods[spec.Procedure]})
+	}
+}
+
+// authorize decides whether the RPC may run, before its body is read.
+func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
+	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+		call, m := edge.From(ctx), s.methods[spec.Procedure]
+		// 1. The host.
+		if central := m.policy.GetHost() == commonv1.Host_HOST_CENTRAL; central != call.Central {
+			return s.errWrongHost(central)
+		}
+		// 2. The credential, without I/O: garbage costs nothing.
+		credential, claims, err := s.checkCredential(ctx, call, m)
+		if err != nil {
+			return err
+		}
+		// 3. The tenant's database, for as long as the RPC runs.
+		if !call.Central {
+			if call.Lease, err = s.lease(ctx, call.Tenant); err != nil {
+				return err
+			}
+			defer call.Lease.Release()
+		}
+		// 4. Who is calling, as the database knows them now.
+		if err := s.loadPrincipal(ctx, call, m, credential, claims); err != nil {
+			return err
+		}
+		// 5. What they may.
+		if err := permit(call, m); err != nil {
+			return err
+		}
+		return next(ctx, spec, stream)
+	}
+}
+
+func (s *Server) errWrongHost(central bool) error {
+	at := s.urls.Tenant("{slug}")
+	if central {
+		at = s.urls.Central()
+	}
+	return apperr.Newf(apperr.NotFound, "WRONG_HOST", "This is not served at this host, but at %s.", at)
+}
+
+func (s *Server) checkCredential(ctx context.Context, call *edge.Call, m *method) (string, auth.Claims, error) {
+	if m.accepts(commonv1.Credential_CREDENTIAL_NONE) {
+		return "", auth.Claims{}, nil
+	}
+	credential, err := presented(ctx, call.Central)
+	if err != nil || call.Central {
+		return credential, auth.Claims{}, err
+	}
+	claims, err := s.verify(call.Tenant, credential)
+	return credential, claims, err
+}
+
+// presented answers the one bearer credential of the request.
+func presented(ctx context.Context, central bool) (string, error) {
+	wanted := "an access token"
+	if central {
+		wanted = "an operator key"
+	}
+	var headers []string
+	if info, ok := connect.CallInfoForServerContext(ctx); ok {
+		headers = info.RequestHeader().Values("Authorization")
+	}
+	if len(headers) == 0 {
+		return "", apperr.Newf(apperr.Unauthenticated, "CREDENTIAL_MISSING", "Send %s as \"Authorization: Bearer …\".", wanted)
+	}
+	found := bearer.FindStringSubmatch(strings.TrimSpace(headers[0]))
+	if len(headers) > 1 || len(headers[0]) > maxCredential || found == nil {
+		return "", apperr.Newf(apperr.Unauthenticated, "CREDENTIAL_INVALID", "Send %s as one \"Authorization: Bearer …\".", wanted)
+	}
+	return found[1], nil
+}
+
+func (s *Server) loadPrincipal(ctx context.Context, call *edge.Call, m *method, credential string, claims auth.Claims) (err error) {
+	switch {
+	case m.accepts(commonv1.Credential_CREDENTIAL_NONE):
+		return nil
+	case call.Central:
+		if call.Operator, err = s.operator(ctx, credential); err == nil {
+			call.Caller = edge.Operator
+		}
+	default:
+		if call.User, err = s.principal(ctx, call.Lease, claims); err == nil {
+			call.Caller = edge.User
+		}
+	}
+	return err
+}
+
+// permit compares the principal with the policy. A key that is bound to a
+// hook's source reads operations, and the service shows it only its own.
+func permit(call *edge.Call, m *method) error {
+	permission, scope := m.policy.GetPermission(), m.policy.GetOperatorScope()
+	switch call.Caller {
+	case edge.User:
+		if permission != "" && !call.User.Can(permission) {
+			return apperr.Newf(apperr.Forbidden, "PERMISSION_MISSING", "This needs the permission %q, which none of your roles has.", permission)
+		}
+	case edge.Operator:
+		bound := call.Operator.Source != nil && scope != "operations.read"
+		if bound || !call.Operator.Has(scope) {
+			return apperr.Newf(apperr.Forbidden, "SCOPE_MISSING", "This needs an operator key with the scope %q.", scope)
+		}
+	case edge.Anonymous:
+		if !m.accepts(commonv1.Credential_CREDENTIAL_NONE) {
+			return errors.New("an RPC that needs a credential got through without one")
+		}
+	}
+	return nil
+}
+
+// pointToOperation tells where the operation can be followed that a mutation
+// has started (AIP-151).
+func (s *Server) pointToOperation(next connect.ServerFunc) connect.ServerFunc {
+	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+		if s.methods[spec.Procedure].startsOperation() {
+			stream = locating{stream, ctx}
+		}
+		return next(ctx, spec, stream)
+	}
+}
+
+type locating struct {
+	connect.ServerStream
+	ctx context.Context
+}
+
+// Send adds the Location of an operation.
+func (l locating) Send(msg any) error {
+	info, ok := connect.CallInfoForServerContext(l.ctx)
+	if op, isOp := msg.(*operationsv1.Operation); ok && isOp {
+		info.ResponseHeader().Set("Location", operationPath(op))
+	}
+	return l.ServerStream.Send(msg)
+}
+
+func operationPath(op *operationsv1.Operation) string { return "/v1/operations/" + op.GetId() }

@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"tenantry/api/edge"
+	authv1 "tenantry/api/gen/tenantry/auth/v1"
+	"tenantry/internal/auth"
+)
+
+// defaultLocale is the language of mails until requests choose theirs (E8).
+const defaultLocale = "en"
+
+type authHandler struct{ auth *auth.Service }
+
+func (h *authHandler) Register(ctx context.Context, req *authv1.RegisterRequest) (*authv1.RegisterResponse, error) {
+	call := edge.From(ctx)
+	err := h.auth.Register(ctx, call.Lease, auth.RegisterInput{
+		Name: req.GetName(), Email: req.GetEmail(), Password: req.GetPassword(), Locale: defaultLocale,
+	}, call.Meta())
+	return &authv1.RegisterResponse{}, err
+}
+
+func (h *authHandler) VerifyEmail(ctx context.Context, req *authv1.VerifyEmailRequest) (*authv1.VerifyEmailResponse, error) {
+	call := edge.From(ctx)
+	return &authv1.VerifyEmailResponse{}, h.auth.VerifyEmail(ctx, call.Lease, req.GetToken(), call.Meta())
+}
+
+func (h *authHandler) ResendVerification(ctx context.Context, req *authv1.ResendVerificationRequest) (*authv1.ResendVerificationResponse, error) {
+	call := edge.From(ctx)
+	return &authv1.ResendVerificationResponse{}, h.auth.ResendVerification(ctx, call.Lease, req.GetEmail(), defaultLocale, call.Meta())
+}
+
+func (h *authHandler) Login(ctx context.Context, req *authv1.LoginRequest) (*authv1.LoginResponse, error) {
+	call := edge.From(ctx)
+	r, err := h.auth.Login(ctx, call.Lease, call.Tenant, auth.LoginInput{Email: req.GetEmail(), Password: req.GetPassword()}, call.Meta())
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.LoginResponse{
+		AccessToken: r.AccessToken, TokenType: "Bearer", ExpiresIn: int32(r.ExpiresIn.Seconds()),
+		SessionId: r.Session.String(), SessionExpireTime: timestamppb.New(r.SessionExpires),
+	}, nil
+}

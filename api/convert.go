@@ -1,0 +1,56 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"tenantry/internal/apperr"
+	"tenantry/internal/db"
+	"tenantry/internal/page"
+	"tenantry/internal/settings"
+)
+
+// pageRequest reads the two fields that every list has.
+func pageRequest(req interface {
+	GetLimit() int32
+	GetCursor() string
+}) page.Request {
+	return page.Request{Limit: int(req.GetLimit()), Cursor: req.GetCursor()}
+}
+
+func each[A, B any](items []A, convert func(A) B) []B {
+	out := make([]B, len(items))
+	for i, item := range items {
+		out[i] = convert(item)
+	}
+	return out
+}
+
+// timestamp is absent for an absent time.
+func timestamp(t *time.Time) *timestamppb.Timestamp {
+	if t == nil {
+		return nil
+	}
+	return timestamppb.New(*t)
+}
+
+// parseID reads a UUID that the schema's rule has checked already; one id has
+// one text, so other spellings are refused.
+func parseID(field, text string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil || len(text) != 36 {
+		return uuid.Nil, apperr.InvalidField(field, "string.uuid", "must be a UUID of 36 characters")
+	}
+	return id, nil
+}
+
+// appURL is where the tenant's people log in; empty when there is none.
+func appURL(ctx context.Context, l *db.Lease) (string, error) {
+	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (string, error) {
+		doc, err := settings.Load(ctx, tx)
+		return doc.AppURL, err
+	})
+}

@@ -1,0 +1,77 @@
+// Package edge holds what the HTTP middleware has found out about a request:
+// one typed Call, put once in the context. A handler reads it in its first
+// line; nothing below api reads it.
+package edge
+
+import (
+	"context"
+	"net/netip"
+
+	"tenantry/internal/audit"
+	"tenantry/internal/auth"
+	"tenantry/internal/db"
+	"tenantry/internal/operators"
+	"tenantry/internal/tenants"
+)
+
+// Caller says who has been authenticated.
+type Caller int
+
+// The callers.
+const (
+	Anonymous Caller = iota
+	User
+	Operator
+)
+
+// Call is one request. The chain in api/server.go fills it step by step; one
+// goroutine serves a request, so it needs no lock.
+type Call struct {
+	RequestID string
+	ClientIP  netip.Addr
+	// Central is true at the bare base domain. Otherwise Tenant is set.
+	Central bool
+	Tenant  tenants.Entry
+	// Lease is the tenant's database, for RPCs and pages at a tenant's host.
+	// Whoever took it releases it; a handler only uses it.
+	Lease *db.Lease
+	// Caller says which of the two principals holds.
+	Caller   Caller
+	User     auth.Principal
+	Operator operators.Principal
+	// HTTPStatus overrides the status of an error at HTTP doors; 0 keeps the
+	// one its code implies.
+	HTTPStatus int
+	// Reason is the reason of the error that was answered, for the access log.
+	Reason string
+}
+
+type key struct{}
+
+// With puts the call in the context.
+func With(ctx context.Context, c *Call) context.Context { return context.WithValue(ctx, key{}, c) }
+
+// From answers the call of a request. It panics outside the chain: a handler
+// without a call is wired wrongly, and must not run as nobody.
+func From(ctx context.Context) *Call {
+	c, ok := ctx.Value(key{}).(*Call)
+	if !ok {
+		panic("edge: the context carries no call")
+	}
+	return c
+}
+
+// Actor is the caller as the audit log names it.
+func (c *Call) Actor() audit.Actor {
+	switch c.Caller {
+	case User:
+		return audit.User(c.User.User)
+	case Operator:
+		return audit.Operator(c.Operator.ID)
+	default:
+		return audit.Anonymous
+	}
+}
+
+// Meta is what the account use cases keep of a request.
+func (c *Call) Meta() auth.Meta { return auth.Meta{RequestID: c.RequestID, IP: c.ClientIP} }

@@ -1,0 +1,236 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"tenantry/api/edge"
+	"tenantry/internal/apperr"
+	"tenantry/internal/ids"
+	"tenantry/internal/tenants"
+)
+
+const headerRequestID = "X-Request-Id"
+
+// maxDuration ends every request; the longest wait an RPC offers is 25 s.
+const maxDuration = 30 * time.Second
+
+var (
+	saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	hostLabel     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+)
+
+// responseWriter notes the status, and puts an error's own status (413, 415)
+// in place of the one that the RPC door derives from the code.
+type responseWriter struct {
+	http.ResponseWriter
+	call   *edge.Call
+	grpc   bool
+	status int
+}
+
+// WriteHeader sends the status.
+func (w *responseWriter) WriteHeader(code int) {
+	if code >= http.StatusBadRequest && w.call.HTTPStatus != 0 && !w.grpc {
+		code = w.call.HTTPStatus
+	}
+	if w.status == 0 && code >= http.StatusOK {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Write sends a part of the body.
+func (w *responseWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Flush is for gRPC, which streams.
+func (w *responseWriter) Flush() {
+	if f, ok := w.ResponseWriter.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// Unwrap is for http.ResponseController.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// begin opens the call: request id, the headers of every answer, and one log
+// line at the end. The line holds no query, header, body or address.
+func (s *Server) begin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
+		started := time.Now()
+		call := &edge.Call{RequestID: r.Header.Get(headerRequestID)}
+		if !saneRequestID.MatchString(call.RequestID) {
+			call.RequestID = ids.New().String()
+		}
+		w := &responseWriter{ResponseWriter: raw, call: call, grpc: strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")}
+		h := w.Header()
+		h.Set(headerRequestID, call.RequestID)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		if s.https {
+			h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		}
+		defer s.logAccess(r, w, started)
+		next.ServeHTTP(w, r.WithContext(edge.With(r.Context(), call)))
+	})
+}
+
+func (s *Server) logAccess(r *http.Request, w *responseWriter, started time.Time) {
+	path := r.URL.Path
+	if len(path) > 256 {
+		path = path[:256]
+	}
+	attrs := []slog.Attr{
+		slog.String("method", r.Method), slog.String("path", path), slog.Int("status", w.status),
+		slog.Duration("duration", time.Since(started)), slog.String("request_id", w.call.RequestID),
+	}
+	if !w.call.Tenant.ID.IsZero() {
+		attrs = append(attrs, slog.String("tenant_id", w.call.Tenant.ID.String()))
+	}
+	if w.call.Reason != "" {
+		attrs = append(attrs, slog.String("reason", w.call.Reason))
+	}
+	s.log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "request", attrs...)
+}
+
+// recover answers a panic; the stack goes to the log alone.
+func (s *Server) recover(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v == http.ErrAbortHandler {
+				panic(v)
+			}
+			if rw, ok := w.(*responseWriter); ok && rw.status != 0 {
+				// Half an answer is out: cut the connection, so nobody takes it for whole.
+				s.log.ErrorContext(r.Context(), "panic after the answer began", slog.String("panic", panicError(v).Error()))
+				panic(http.ErrAbortHandler)
+			}
+			s.fail(w, r, panicError(v))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func panicError(v any) error { return fmt.Errorf("panic: %v\n%s", v, debug.Stack()) }
+
+// clientIP takes the peer of the connection and nothing that a client says.
+func (s *Server) clientIP(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+			edge.From(r.Context()).ClientIP = peer.Addr().Unmap().WithZone("")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if wait := s.flood.take(edge.From(r.Context()).ClientIP); wait > 0 {
+			s.fail(w, r, apperr.New(apperr.RateLimited, "FLOOD", "Too many requests from this address. Slow down.").WithRetryAfter(max(wait, time.Second)))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limit bounds what a request may send and how long it may take.
+func (s *Server) limit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > maxBody {
+			s.fail(w, r, errTooLarge())
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), maxDuration)
+		defer cancel()
+		r = r.WithContext(ctx)
+		// The writer below ours: it closes the connection when too much comes.
+		below := w
+		if rw, ok := w.(*responseWriter); ok {
+			below = rw.ResponseWriter
+		}
+		r.Body = http.MaxBytesReader(below, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func errTooLarge() error {
+	return apperr.Newf(apperr.Invalid, "BODY_TOO_LARGE", "The body is too large: at most %d bytes (1 MiB), sent and decompressed.", maxBody).
+		WithStatus(http.StatusRequestEntityTooLarge)
+}
+
+// resolveHost says whose host this is. The host is looked up, never trusted:
+// it names a tenant and nothing else is derived from it.
+func (s *Server) resolveHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		call := edge.From(r.Context())
+		host := hostname(r.Host)
+		if host == s.urls.BaseDomain() {
+			call.Central = true
+			next.ServeHTTP(w, r)
+			return
+		}
+		entry, err := s.tenantOf(r.Context(), host)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		call.Tenant = entry
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) tenantOf(ctx context.Context, host string) (tenants.Entry, error) {
+	slug, below := strings.CutSuffix(host, "."+s.urls.BaseDomain())
+	if !below || !hostLabel.MatchString(slug) {
+		return tenants.Entry{}, s.errUnknownHost()
+	}
+	entry, err := s.resolve(ctx, slug)
+	if apperr.KindOf(err) == apperr.NotFound {
+		return tenants.Entry{}, s.errUnknownHost()
+	}
+	if err != nil {
+		return tenants.Entry{}, err
+	}
+	if entry.State != tenants.Active {
+		return tenants.Entry{}, apperr.New(apperr.Precondition, "TENANT_NOT_ACTIVE", "This organization is not active.")
+	}
+	return entry, nil
+}
+
+func (s *Server) errUnknownHost() error {
+	return apperr.Newf(apperr.NotFound, "UNKNOWN_HOST", "Nobody answers at this host. The central API is at %s, an organization at %s.",
+		s.urls.Central(), s.urls.Tenant("{slug}"))
+}
+
+// hostname is the host without its port, lower case, without a final dot.
+func hostname(hostport string) string {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// tooLarge reports whether err says that the body's limit was passed.
+func tooLarge(err error) bool {
+	var limit *http.MaxBytesError
+	return errors.As(err, &limit)
+}

@@ -1,0 +1,36 @@
+package api
+
+import (
+	"net/http"
+
+	"tenantry/api/edge"
+)
+
+// servePage serves a page that a mail links to. It takes the tenant's
+// database like an RPC would.
+func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
+	call := edge.From(r.Context())
+	if !reading(r) && r.Method != http.MethodPost {
+		s.failMethod(w, r, []string{http.MethodGet, http.MethodHead, http.MethodPost})
+		return
+	}
+	if call.Central {
+		s.fail(w, r, s.errWrongHost(false))
+		return
+	}
+	lease, err := s.lease(r.Context(), call.Tenant)
+	if err == nil {
+		defer lease.Release()
+		call.Lease = lease
+		err = s.pages.Serve(w, r)
+	}
+	if err != nil {
+		e := answerable(r.Context(), err)
+		s.failure(r.Context(), err) // logs what the page does not say
+		status := e.HTTPStatus
+		if status == 0 {
+			status = statuses[codes[e.Kind]]
+		}
+		s.pages.Trouble(w, r, status, e)
+	}
+}

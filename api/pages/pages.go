@@ -1,0 +1,218 @@
+// Package pages is what the links in mails open: small forms, rendered here,
+// without scripts. A GET or HEAD shows and consumes nothing, because mail
+// scanners follow links; only the POST of the form acts.
+package pages
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"tenantry/api/edge"
+	"tenantry/internal/apperr"
+	"tenantry/internal/auth"
+	"tenantry/internal/clock"
+	"tenantry/internal/db"
+	"tenantry/internal/ids"
+	"tenantry/internal/invitations"
+	"tenantry/internal/tenants"
+)
+
+// The pages.
+const (
+	invitationPath = "/m/invitation"
+	verifyPath     = "/m/verify"
+)
+
+// Paths is every page.
+var Paths = []string{invitationPath, verifyPath}
+
+// Serves reports whether a path is a page.
+func Serves(path string) bool { return slices.Contains(Paths, path) }
+
+// maxForm bounds a form's body in bytes.
+const maxForm = 16 << 10
+
+// Deps is what the pages use.
+type Deps struct {
+	URLs tenants.URLs
+	Now  clock.Clock
+
+	CheckInvitation   func(context.Context, *db.Lease, string) error
+	AcceptInvitation  func(context.Context, *db.Lease, invitations.AcceptInput, auth.Meta) (ids.User, error)
+	CheckVerification func(context.Context, *db.Lease, string) error
+	VerifyEmail       func(context.Context, *db.Lease, string, auth.Meta) error
+	// AppURL answers where the tenant's people log in; may be empty.
+	AppURL func(context.Context, *db.Lease) (string, error)
+}
+
+// Pages serves the pages.
+type Pages struct{ Deps }
+
+// New makes the pages.
+func New(d Deps) (*Pages, error) { return &Pages{d}, nil }
+
+// view is what the template shows.
+type view struct {
+	Title, Organization string
+	// Form is the kind of form: "invitation", "verify", or none.
+	Form string
+	// Action is the form's path, Token the link's, FormToken ours.
+	Action, Token, FormToken string
+	Name                     string
+	// Alert is about the whole form, Errors about a field.
+	Alert  string
+	Errors map[string]string
+	// Paragraphs are shown when there is no form.
+	Paragraphs []string
+	AppURL     string
+	RequestID  string
+}
+
+// Serve answers a page at a tenant's host. An error it returns has not been
+// answered: the caller knows its status and shows Trouble.
+func (p *Pages) Serve(w http.ResponseWriter, r *http.Request) error {
+	headers(w)
+	post := r.Method == http.MethodPost
+	if post {
+		if err := p.readForm(w, r); err != nil {
+			return err
+		}
+	}
+	token := r.URL.Query().Get("token")
+	if post {
+		token = r.PostForm.Get("token")
+	}
+	if token == "" || len(token) > 200 {
+		p.gone(w, r)
+		return nil
+	}
+	switch {
+	case r.URL.Path == invitationPath && post:
+		return p.accept(w, r, token)
+	case r.URL.Path == invitationPath:
+		return p.show(w, r, p.CheckInvitation, p.form(r, "invitation", token))
+	case post:
+		return p.verify(w, r, token)
+	default:
+		return p.show(w, r, p.CheckVerification, p.form(r, "verify", token))
+	}
+}
+
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, check func(context.Context, *db.Lease, string) error, v view) error {
+	err := check(r.Context(), edge.From(r.Context()).Lease, v.Token)
+	if spent(err) {
+		p.gone(w, r)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.render(w, r, http.StatusOK, v)
+	return nil
+}
+
+func (p *Pages) accept(w http.ResponseWriter, r *http.Request, token string) error {
+	call := edge.From(r.Context())
+	// What is not UTF-8 cannot be stored, nor shown again.
+	name := strings.TrimSpace(strings.ToValidUTF8(r.PostForm.Get("name"), "�"))
+	_, err := p.AcceptInvitation(r.Context(), call.Lease, invitations.AcceptInput{
+		Token: token, Name: name, Password: r.PostForm.Get("password"),
+	}, call.Meta())
+	v := p.form(r, "invitation", token)
+	v.Name = name
+	if err != nil {
+		return p.again(w, r, v, err)
+	}
+	p.done(w, r, "Your account is ready", "Log in with your e-mail address and the password you have just chosen.")
+	return nil
+}
+
+func (p *Pages) verify(w http.ResponseWriter, r *http.Request, token string) error {
+	call := edge.From(r.Context())
+	if err := p.VerifyEmail(r.Context(), call.Lease, token, call.Meta()); err != nil {
+		return p.again(w, r, p.form(r, "verify", token), err)
+	}
+	p.done(w, r, "Your e-mail address is confirmed", "Log in with it and the password you chose when you registered.")
+	return nil
+}
+
+// again shows the form with what was wrong, if trying again can help.
+func (p *Pages) again(w http.ResponseWriter, r *http.Request, v view, err error) error {
+	e, ok := apperr.As(err)
+	switch {
+	case !ok:
+		return err
+	case spent(err):
+		p.gone(w, r)
+	case e.Kind == apperr.Invalid && len(e.Fields) > 0:
+		v.Errors = map[string]string{}
+		for _, f := range e.Fields {
+			v.Errors[f.Path] = f.Message
+		}
+		p.render(w, r, http.StatusBadRequest, v)
+	case e.Reason == "BUSY":
+		v.Alert = "Many people are here at the moment. Please try again in a few seconds."
+		w.Header().Set("Retry-After", "2")
+		p.render(w, r, http.StatusServiceUnavailable, v)
+	default:
+		return err
+	}
+	return nil
+}
+
+// spent reports whether the link itself is what failed.
+func spent(err error) bool { return err != nil && apperr.ReasonOf(err) == "TOKEN_INVALID" }
+
+// gone is the one page for a link that is unknown, used or expired: it does
+// not say which.
+func (p *Pages) gone(w http.ResponseWriter, r *http.Request) {
+	p.render(w, r, http.StatusBadRequest, view{Title: "This link is not valid any more", Paragraphs: []string{
+		"It may have been used already, replaced by a newer one, or expired.",
+		"If you have an account, log in. Otherwise ask for a new mail.",
+	}})
+}
+
+func (p *Pages) done(w http.ResponseWriter, r *http.Request, title, next string) {
+	v := view{Title: title, Paragraphs: []string{next}}
+	// Not knowing the address of the application spoils nothing that was done.
+	if at, err := p.AppURL(r.Context(), edge.From(r.Context()).Lease); err == nil {
+		v.AppURL = at
+	}
+	p.render(w, r, http.StatusOK, v)
+}
+
+// Trouble shows an error that trying the same form again would not mend.
+func (p *Pages) Trouble(w http.ResponseWriter, r *http.Request, status int, e *apperr.Error) {
+	headers(w)
+	v := view{Title: "That did not work", RequestID: edge.From(r.Context()).RequestID, Paragraphs: []string{e.Message}}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", "5")
+	}
+	p.render(w, r, status, v)
+}
+
+func (p *Pages) form(r *http.Request, kind, token string) view {
+	title := "Confirm your e-mail address"
+	if kind == "invitation" {
+		title = "Accept your invitation"
+	}
+	return view{Title: title, Form: kind, Action: r.URL.Path, Token: token, FormToken: p.formToken(r, token)}
+}
+
+func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, v view) {
+	call := edge.From(r.Context())
+	v.Organization = call.Tenant.Name
+	if v.Form == "" && status >= http.StatusBadRequest {
+		v.RequestID = call.RequestID
+	}
+	var page bytes.Buffer
+	if err := layout.Execute(&page, v); err != nil {
+		panic(err) // a broken template: the recovery answers
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = page.WriteTo(w) // the client has left; nobody to tell
+}

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"context"
+
+	"tenantry/api/edge"
+	operationsv1 "tenantry/api/gen/tenantry/operations/v1"
+	tenantsv1 "tenantry/api/gen/tenantry/tenants/v1"
+	"tenantry/internal/ids"
+	"tenantry/internal/tenants"
+)
+
+type tenantsHandler struct {
+	tenants *tenants.Service
+	urls    tenants.URLs
+}
+
+func (h *tenantsHandler) CreateTenant(ctx context.Context, req *tenantsv1.CreateTenantRequest) (*operationsv1.Operation, error) {
+	call := edge.From(ctx)
+	op, err := h.tenants.Reserve(ctx, reserveInput(req), tenants.Requester{Actor: call.Actor(), RequestID: call.RequestID})
+	return operationMessage(op), err
+}
+
+func (h *tenantsHandler) GetTenant(ctx context.Context, req *tenantsv1.GetTenantRequest) (*tenantsv1.Tenant, error) {
+	id, err := parseID("id", req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	t, err := h.tenants.Get(ctx, ids.Tenant(id))
+	return tenantMessage(t, h.urls), err
+}
+
+func (h *tenantsHandler) ListTenants(ctx context.Context, req *tenantsv1.ListTenantsRequest) (*tenantsv1.ListTenantsResponse, error) {
+	found, err := h.tenants.List(ctx, pageRequest(req))
+	if err != nil {
+		return nil, err
+	}
+	convert := func(t tenants.Tenant) *tenantsv1.Tenant { return tenantMessage(t, h.urls) }
+	return &tenantsv1.ListTenantsResponse{Tenants: each(found.Items, convert), NextCursor: found.Next}, nil
+}

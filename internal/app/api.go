@@ -1,0 +1,63 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+
+	"go.temporal.io/sdk/client"
+
+	"tenantry/api"
+	"tenantry/internal/auth"
+	"tenantry/internal/config"
+	"tenantry/internal/hooks"
+	"tenantry/internal/ids"
+	"tenantry/internal/invitations"
+	"tenantry/internal/operations"
+	"tenantry/internal/operators"
+	"tenantry/internal/tenants"
+	"tenantry/internal/users"
+	"tenantry/worker"
+)
+
+// RunAPI serves the API until ctx ends, then drains. It starts and answers
+// while Temporal, Redis or a database is down, each answer as far as it goes.
+func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
+	b, err := newBase(ctx, c, "api", log)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	tc, err := dialTemporal(c, log)
+	if err != nil {
+		return err
+	}
+	defer tc.Close()
+	hasher, err := auth.NewHasher(c.PepperKeys.Ring(), c.HashConcurrency)
+	if err != nil {
+		return err
+	}
+	ringCentral := func(ctx context.Context) { b.bell.Ring(ctx, ids.Tenant{}) }
+	server, err := api.New(api.Deps{
+		PublicURL: &c.PublicURL, Log: log, Now: b.now, Ready: b.ready,
+		Directory: b.directory, Router: b.router,
+		Auth:        auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell}),
+		Users:       users.New(),
+		Invitations: invitations.New(b.now, hasher),
+		Tenants:     tenants.New(b.central, b.now, b.bell),
+		Operations:  operations.New(b.central, b.now, worker.Progress(tc), ringCentral),
+		Operators:   operators.New(b.central, b.now),
+		Hooks:       hooks.New(b.central, b.now, b.bell),
+	})
+	if err != nil {
+		return err
+	}
+	return serve(ctx, log, "api", c.APIAddr, server)
+}
+
+func dialTemporal(c config.Config, log *slog.Logger) (client.Client, error) {
+	codec, err := worker.NewCodec(c.CodecKeys.Ring())
+	if err != nil {
+		return nil, err
+	}
+	return worker.Dial(worker.ClientConfig{Address: c.TemporalAddress, Namespace: c.TemporalNamespace, Codec: codec, Log: log})
+}

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"tenantry/activities"
+	"tenantry/internal/auth"
+	"tenantry/internal/config"
+	"tenantry/internal/invitations"
+	"tenantry/internal/mail"
+	"tenantry/internal/mailer"
+	"tenantry/internal/pgadmin"
+	"tenantry/internal/provisioning"
+	"tenantry/internal/schema"
+	"tenantry/internal/tenants"
+	"tenantry/worker"
+)
+
+// provisionerConns is how many server commands one worker runs at a time.
+const provisionerConns = 6
+
+// RunWorker works until ctx ends, then drains. It alone, beside the command
+// line, holds the provisioning credential.
+func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
+	b, err := newBase(ctx, c, "worker", log)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	provisioner, err := openPool(ctx, c.ProvisionerURL.Reveal(), provisionerConns, "provisioner")
+	if err != nil {
+		return err
+	}
+	defer provisioner.Close()
+	admin := pgadmin.New(provisioner, log)
+	mails, err := newMailer(b, c)
+	if err != nil {
+		return err
+	}
+	tc, err := dialTemporal(c, log)
+	if err != nil {
+		return err
+	}
+	defer tc.Close()
+	w, err := worker.New(worker.Deps{
+		Log: log, Now: b.now, Client: tc, Namespace: c.TemporalNamespace, Central: b.central, Bell: b.bell,
+		Provisioning: &activities.Provisioning{
+			Service:  provisioning.New(b.central, b.router, b.now, b.bell, log),
+			Admin:    admin,
+			Template: schema.New(admin, c.ProvisionerURL.Reveal(), log).EnsureTemplate,
+		},
+		Fleet: &activities.Fleet{
+			Active: tenants.New(b.central, b.now, b.bell).ActiveAfter, Lease: b.router.Lease, Drain: mails.DrainTenant,
+		},
+		Options: worker.Options{StickyTimeout: c.StickyTimeout},
+	})
+	if err != nil {
+		return err
+	}
+	return runBoth(ctx,
+		func(ctx context.Context) error { return w.Run(ctx) },
+		func(ctx context.Context) error { return serve(ctx, log, "worker", c.WorkerAddr, b.health(w.Ready)) })
+}
+
+func newMailer(b *base, c config.Config) (*mailer.Mailer, error) {
+	sender, err := mail.NewSender(c.SMTPURL.Reveal(), c.MailFrom.String())
+	if err != nil {
+		return nil, err
+	}
+	accounts := auth.New(auth.Deps{Now: b.now, URLs: b.urls, Bell: b.bell})
+	return mailer.New(mailer.Deps{
+		Directory: b.directory, URLs: b.urls, Sender: sender, Now: b.now, Log: b.log,
+		Drafts: map[string]mailer.DraftFunc{
+			auth.MailVerify:            accounts.DraftVerification,
+			auth.MailResend:            accounts.DraftVerification,
+			invitations.MailInvitation: invitations.New(b.now, nil).Draft,
+		},
+	}), nil
+}
+
+// runBoth runs two loops until ctx ends or one fails, and waits for both.
+func runBoth(ctx context.Context, a, b func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	first := make(chan error, 1)
+	go func() { defer cancel(); first <- a(ctx) }()
+	err := b(ctx)
+	cancel()
+	if aErr := <-first; aErr != nil {
+		return aErr
+	}
+	return err
+}
+
+// health answers /livez and /readyz of a process that serves nothing else.
+func (b *base) health(pollers func(context.Context) error) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+		defer cancel()
+		parts := b.ready(ctx)
+		parts["temporal_pollers"] = pollers(ctx)
+		var down []string
+		for name, err := range parts {
+			if err != nil {
+				b.log.WarnContext(ctx, "not ready", "part", name, "error", err)
+				down = append(down, name)
+			}
+		}
+		status := http.StatusOK
+		if len(down) > 0 {
+			status = http.StatusServiceUnavailable
+		}
+		answer(w, status, down)
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, status int, down []string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	body := map[string]any{"status": "ok"}
+	if len(down) > 0 {
+		body = map[string]any{"status": "unavailable", "down": down}
+	}
+	_ = json.NewEncoder(w).Encode(body) // the prober has left
+}

@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+
+	"tenantry/internal/config"
+)
+
+// Backend is everything a command does with a server or a database itself.
+type Backend struct {
+	RunAPI, RunWorker, RunCodec func(context.Context, config.Config, *slog.Logger) error
+	// Bootstrap makes the roles and the central database that plan names; a
+	// repetition with the same plan finishes what the first one left.
+	Bootstrap func(ctx context.Context, superuserURL string, plan BootstrapPlan) error
+	// PlanBootstrap chooses names and passwords and touches nothing.
+	PlanBootstrap func(superuserURL string) (BootstrapPlan, error)
+	// BootstrapSQL is the plan as a script for a database administrator.
+	BootstrapSQL func(BootstrapPlan) (string, error)
+	// Ping tells whether a database can be reached with this URL.
+	Ping func(ctx context.Context, url string) error
+	// Migrate brings every database to this binary's schema; it tells each
+	// one's end to progress and goes on after a tenant that failed.
+	Migrate func(ctx context.Context, c config.Config, log *slog.Logger, progress func(what string, err error)) error
+	// Verify scans and changes nothing.
+	Verify func(ctx context.Context, c config.Config, log *slog.Logger) (VerifyReport, error)
+	// CreateOperator makes an operator key in the central database.
+	CreateOperator func(ctx context.Context, c config.Config, in OperatorInput) (OperatorKey, error)
+}
+
+// BootstrapPlan is what bootstrap is going to make.
+type BootstrapPlan struct {
+	// CentralURL and ProvisionerURL are the two credentials, on the central
+	// database.
+	CentralURL, ProvisionerURL string
+}
+
+// VerifyReport is the outcome of a scan.
+type VerifyReport struct {
+	Clean bool
+	// Lines are for a person, one discrepancy each, then the count.
+	Lines []string
+	// Data is what --json prints.
+	Data any
+}
+
+// OperatorInput asks for an operator key.
+type OperatorInput struct {
+	Name   string
+	Scopes []string
+	// ExpireDays is 1 to 400; 0 stands for 90.
+	ExpireDays int
+}
