@@ -33,7 +33,7 @@ Paste: log in, then me and the users
 
 Paste: provision one more tenant with a signed hook (the owner's mail arrives in the mailbox)
   BODY='{"slug":"initech","name":"Initech Inc","owner_email":"owner@initech.example"}'
-  {{.CLI}} hook sign --source {{.Source}} --body "$BODY") | sh
+  {{.CLI}} hook sign --curl --source {{.Source}} --body "$BODY") | sh
 
 Paste: the command line (its settings are in {{.DotEnv}})
   {{.CLI}} --help)

@@ -39,6 +39,7 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 	ringCentral := func(ctx context.Context) { b.bell.Ring(ctx, ids.Tenant{}) }
 	server, err := api.New(api.Deps{
 		PublicURL: &c.PublicURL, Log: log, Now: b.now, Ready: b.ready,
+		Flood:     api.Flood{PerSecond: float64(c.FloodPerSecond)},
 		Directory: b.directory, Router: b.router,
 		Auth:        auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell}),
 		Users:       users.New(),

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"io"
 	"log/slog"
 
 	"tenantry/internal/config"
@@ -36,12 +37,11 @@ type BootstrapPlan struct {
 }
 
 // VerifyReport is the outcome of a scan.
-type VerifyReport struct {
-	Clean bool
-	// Lines are for a person, one discrepancy each, then the count.
-	Lines []string
-	// Data is what --json prints.
-	Data any
+type VerifyReport interface {
+	// Clean reports that nothing is wrong; there may be warnings.
+	Clean() bool
+	WriteText(io.Writer) error
+	WriteJSON(io.Writer) error
 }
 
 // OperatorInput asks for an operator key.

@@ -3,7 +3,9 @@ package cli_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -50,9 +52,25 @@ func fakeBackend() cli.Backend {
 		},
 		Migrate: func(context.Context, config.Config, *slog.Logger, func(string, error)) error { return nil },
 		Verify: func(context.Context, config.Config, *slog.Logger) (cli.VerifyReport, error) {
-			return cli.VerifyReport{Clean: true, Lines: []string{"clean"}, Data: map[string]bool{"clean": true}}, nil
+			return fakeReport{clean: true, text: "clean\n"}, nil
 		},
 	}
+}
+
+type fakeReport struct {
+	clean bool
+	text  string
+}
+
+func (r fakeReport) Clean() bool { return r.clean }
+
+func (r fakeReport) WriteText(w io.Writer) error {
+	_, err := io.WriteString(w, r.text)
+	return err
+}
+
+func (r fakeReport) WriteJSON(w io.Writer) error {
+	return json.NewEncoder(w).Encode(map[string]bool{"clean": r.clean})
 }
 
 // commands are all that can be run, with what they need at least.
@@ -178,7 +196,7 @@ func TestVerify_ExitsThreeWhenNotClean(t *testing.T) {
 	require.Equal(t, cli.OK, r.code, r.stderr)
 	require.Equal(t, "clean\n", r.out)
 	b.Verify = func(context.Context, config.Config, *slog.Logger) (cli.VerifyReport, error) {
-		return cli.VerifyReport{Lines: []string{"database tn_x without a row"}, Data: map[string]bool{"clean": false}}, nil
+		return fakeReport{text: "database tn_x without a row\n"}, nil
 	}
 	r = command{env: serverEnv(), backend: b}.run(t, "verify")
 	require.Equal(t, cli.NotClean, r.code)
@@ -187,7 +205,7 @@ func TestVerify_ExitsThreeWhenNotClean(t *testing.T) {
 	require.Equal(t, cli.NotClean, r.code)
 	require.Equal(t, map[string]bool{"clean": false}, decode[map[string]bool](t, r.out))
 	b.Verify = func(context.Context, config.Config, *slog.Logger) (cli.VerifyReport, error) {
-		return cli.VerifyReport{}, apperr.New(apperr.Unavailable, "CENTRAL_UNREACHABLE", "The database cannot be reached.")
+		return nil, apperr.New(apperr.Unavailable, "CENTRAL_UNREACHABLE", "The database cannot be reached.")
 	}
 	r = command{env: serverEnv(), backend: b}.run(t, "verify")
 	require.Equal(t, cli.Failed, r.code)

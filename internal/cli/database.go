@@ -71,11 +71,11 @@ func (a *app) verifyCommand() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				err = a.printJSON(r.Data)
+				err = r.WriteJSON(a.Stdout)
 			} else {
-				err = a.printf("%s\n", clean(strings.Join(r.Lines, "\n")))
+				err = r.WriteText(a.Stdout)
 			}
-			if err == nil && !r.Clean {
+			if err == nil && !r.Clean() {
 				return exitError(NotClean)
 			}
 			return err

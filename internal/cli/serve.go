@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,7 +55,7 @@ func (a *app) versionCommand() *cobra.Command {
 			if asJSON {
 				return a.printJSON(v)
 			}
-			return a.printf("tenantry %s %s %s\n", v.Version, v.Revision, v.Go)
+			return a.printf("%s\n", strings.Join(strings.Fields("tenantry "+v.Version+" "+v.Revision+" "+v.Go), " "))
 		}),
 	}
 	jsonFlag(cmd, &asJSON)

@@ -72,6 +72,11 @@ type Config struct {
 	PoolShare   int `env:"POOL_SHARE" envDefault:"4"`
 	CentralPool int `env:"CENTRAL_POOL" envDefault:"8"`
 
+	// FloodPerSecond is how many requests a second one client (an IPv4
+	// address or an IPv6 /64) may send to one API process before it is told
+	// to slow down.
+	FloodPerSecond int `env:"FLOOD_PER_SECOND" envDefault:"2000"`
+
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 
 	// The command line's own.

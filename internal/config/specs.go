@@ -88,6 +88,7 @@ var specs = map[string]spec{
 	"POOL_BUDGET":      {allowed: "a whole number from 1 to 10000", check: checkInt(1, 10000)},
 	"POOL_SHARE":       {allowed: "a whole number from 1 to TENANTRY_POOL_BUDGET", check: checkInt(1, 10000)},
 	"CENTRAL_POOL":     {allowed: "a whole number from 2 to 1000", check: checkInt(2, 1000)},
+	"FLOOD_PER_SECOND": {allowed: "a whole number from 1 to 1000000", check: checkInt(1, 1000000)},
 	"LOG_LEVEL":        {allowed: "debug, info, warn or error", check: checkLevel},
 	"API_URL": {
 		allowed: "an http or https URL of a host, without user or path: where the command line finds the central API",

@@ -183,3 +183,30 @@ func TestMigrate_RefusesOtherKeysThanTheInstallations(t *testing.T) {
 	require.Equal(t, cli.Failed, code)
 	require.Contains(t, stderr, "failed  installation")
 }
+
+func TestVerify_ScansARealInstallation(t *testing.T) {
+	t.Parallel()
+	in := setup(t)
+	for _, args := range [][]string{{"bootstrap", "--superuser-url", in.superuser, "--env-file", in.file}, {"migrate"}} {
+		code, _, stderr := in.run(t, args...)
+		require.Equal(t, cli.OK, code, stderr)
+	}
+	code, out, stderr := in.run(t, "verify", "--json")
+	require.Equal(t, cli.OK, code, out+stderr)
+	var report struct{ Clean bool }
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	require.True(t, report.Clean)
+
+	// A role of the installation that no row knows.
+	conn, err := pgx.Connect(t.Context(), in.superuser)
+	require.NoError(t, err)
+	parsed, err := pgx.ParseConfig(in.config(t).CentralURL.Reveal())
+	require.NoError(t, err)
+	stray := strings.TrimSuffix(parsed.Database, "central") + "t_" + strings.Repeat("a", 32)
+	_, err = conn.Exec(t.Context(), "CREATE ROLE "+pgx.Identifier{stray}.Sanitize())
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+	code, out, _ = in.run(t, "verify")
+	require.Equal(t, cli.NotClean, code)
+	require.Contains(t, out, stray)
+}

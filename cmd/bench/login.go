@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"time"
+
+	"tenantry/internal/systest"
+)
+
+// loginWidth is the semaphore's own: the API's default.
+func loginWidth() int { return max(1, runtime.NumCPU()-1) }
+
+// login is POST /v1/auth/login, with more callers than turns, against bare
+// argon2id at the width of the semaphore.
+var login = measure{name: "login", goal: 0.8, unit: "/s", prepare: func(ctx context.Context, sys *systest.System) (run, run, error) {
+	if _, err := ownerOf(ctx, sys, "bench-login"); err != nil {
+		return nil, nil, err
+	}
+	body, err := json.Marshal(map[string]string{"email": "owner@bench-login.example", "password": benchPassword})
+	if err != nil {
+		return nil, nil, err
+	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, DialContext: loopback}}
+	url := sys.TenantURL("bench-login", "/v1/auth/login")
+	call := func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("login answers %s: %w", resp.Status, err)
+		}
+		return nil
+	}
+	ours := func(ctx context.Context) (float64, error) { return rate(ctx, loginWidth()+3, 3*time.Second, call) }
+	return ours, bareLogin, nil
+}}
+
+// loopback dials this machine whatever the host is called: not every resolver
+// knows names below localhost.
+func loopback(ctx context.Context, network, addr string) (net.Conn, error) {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+}

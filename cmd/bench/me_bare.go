@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenantry/internal/systest"
+)
+
+// bareMe reads the rows of GET /v1/me in a plain pgx loop: session, account
+// and roles in one statement, on as many connections as there are loops.
+func bareMe(ctx context.Context, sys *systest.System, slug string) (run, error) {
+	database, err := systest.Value[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug = $1`, slug)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := sys.Connect(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := pgxpool.ParseConfig(conn.Config().ConnString())
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Close(ctx); err != nil {
+		return nil, err
+	}
+	cfg.ConnConfig.Database = database
+	cfg.MaxConns = meWidth
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
+	if err != nil {
+		return nil, err
+	}
+	var session, user uuid.UUID
+	if err := pool.QueryRow(ctx, `SELECT id, user_id FROM sessions LIMIT 1`).Scan(&session, &user); err != nil {
+		return nil, fmt.Errorf("a session to read: %w", err)
+	}
+	call := func(ctx context.Context) error {
+		var name, email string
+		var version, logins int64
+		var last *time.Time
+		var created, authenticated time.Time
+		var roles []byte
+		return pool.QueryRow(ctx, `
+			SELECT u.name, u.email, u.version, u.login_count, u.last_login_at, u.created_at, s.authenticated_at,
+				(SELECT json_agg(r.permissions) FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id)
+			FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1 AND s.user_id = $2`, session, user).
+			Scan(&name, &email, &version, &logins, &last, &created, &authenticated, &roles)
+	}
+	return func(ctx context.Context) (float64, error) { return rate(ctx, meWidth, 3*time.Second, call) }, nil
+}
