@@ -174,4 +174,3 @@ func loadReceipt(ctx context.Context, tx db.CentralTx, r receipt) (receipt, erro
 	}
 	return kept, nil
 }
-

@@ -79,7 +79,7 @@ func validateAppURL(raw string) error {
 		return bad
 	}
 	local := u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1"
-	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
+	if u.Scheme != "https" && (u.Scheme != "http" || !local) {
 		return bad
 	}
 	return nil
