@@ -202,7 +202,8 @@ func TestTenantCreate_ReserveOnlyPrintsTheStartLine(t *testing.T) {
 	c.env["TEMPORAL_ADDRESS"] = "127.0.0.1:7239"
 	c.env["TEMPORAL_NAMESPACE"] = "tenantry"
 	want := "temporal workflow start --type ProvisionTenant --workflow-id tenant/" + tenantID + "/provision --task-queue provisioning" +
-		` --input '{"tenant_id":"` + tenantID + `"}' --address 127.0.0.1:7239 --namespace tenantry`
+		` --input '{"tenant_id":"` + tenantID + `"}' --static-summary 'Provision tenant ` + tenantID + `' --search-attribute 'TenantryTenant="` + tenantID +
+		`"' --search-attribute 'TenantryOperation="` + operationID + `"' --search-attribute 'TenantryKind="tenant.provision"' --address 127.0.0.1:7239 --namespace tenantry`
 	r := c.run(t, append(createArgs, "--reserve-only")...)
 	require.Equal(t, cli.OK, r.code, r.stderr)
 	require.Contains(t, r.out, operationID)

@@ -101,6 +101,11 @@ func (a *app) printReservation(op operationView, cfg config.Config, asJSON bool)
 	}
 	line := fmt.Sprintf("temporal workflow start --type %s --workflow-id %s --task-queue %s --input %s",
 		ids.WorkflowProvisionTenant, quote(workflow), ids.QueueProvisioning, alwaysQuote(fmt.Sprintf(`{"tenant_id":%q}`, op.TenantID)))
+	// What the relay would say of it, for the list in the Temporal UI.
+	line += " --static-summary " + quote("Provision tenant "+op.TenantID)
+	for _, attribute := range [][2]string{{ids.SearchTenant, op.TenantID}, {ids.SearchOperation, op.ID}, {ids.SearchKind, op.Kind}} {
+		line += " --search-attribute " + alwaysQuote(fmt.Sprintf("%s=%q", attribute[0], attribute[1]))
+	}
 	// Without an address the temporal CLI uses its own configuration.
 	if cfg.TemporalAddress != "" {
 		line += " --address " + quote(cfg.TemporalAddress)
