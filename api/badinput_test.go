@@ -1,12 +1,16 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -155,4 +159,24 @@ func gzipped(t *testing.T, text string) *bytes.Buffer {
 	require.NoError(t, err)
 	require.NoError(t, z.Close())
 	return &out
+}
+
+func TestBody_ThatNeverEndsIsCutOff(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(f *fake) { f.deps.Timeout = 300 * time.Millisecond })
+	for _, path := range []string{loginRPC, "/v1/auth/login"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+		_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", path, acmeHost)
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, string(text))
+		require.Equal(t, "DEADLINE", answer{resp.StatusCode, resp.Header, string(text)}.problem(t).Reason)
+	}
 }

@@ -73,12 +73,18 @@ func answerable(ctx context.Context, err error) *apperr.Error {
 	if errors.As(err, &violations) {
 		return invalid(violations)
 	}
+	// What err itself says comes first: a read past its deadline also cancels
+	// the context.
+	cause := err
+	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		cause = ctx.Err()
+	}
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(cause, context.DeadlineExceeded):
+		return apperr.New(apperr.Unavailable, "DEADLINE", "The answer took too long. Its effect may have happened: look before you repeat the call.").WithCause(err)
+	case errors.Is(cause, context.Canceled):
 		return apperr.New(apperr.Unavailable, "DEADLINE", "The request was cancelled before its answer was ready.").
 			WithStatus(statusClientClosed).WithCause(err)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return apperr.New(apperr.Unavailable, "DEADLINE", "The answer took too long. Its effect may have happened: look before you repeat the call.").WithCause(err)
 	}
 	return apperr.New(apperr.Internal, "INTERNAL", internalMessage)
 }

@@ -21,8 +21,8 @@ import (
 
 const headerRequestID = "X-Request-Id"
 
-// maxDuration ends every request; the longest wait an RPC offers is 25 s.
-const maxDuration = 30 * time.Second
+// defaultTimeout is above the longest wait an RPC offers, 25 s.
+const defaultTimeout = 30 * time.Second
 
 var (
 	saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -115,7 +115,7 @@ func (s *Server) recover(next http.Handler) http.Handler {
 			if v == nil {
 				return
 			}
-			if v == http.ErrAbortHandler {
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v)
 			}
 			if rw, ok := w.(*responseWriter); ok && rw.status != 0 {
@@ -158,8 +158,11 @@ func (s *Server) limit(next http.Handler) http.Handler {
 			s.fail(w, r, errTooLarge())
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), maxDuration)
+		ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 		defer cancel()
+		// A context does not wake a read that waits for a slow client; the
+		// deadline comes after the context's, which says what happened.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.timeout + s.timeout/16)) // a recorder has none
 		r = r.WithContext(ctx)
 		// The writer below ours: it closes the connection when too much comes.
 		below := w

@@ -25,12 +25,11 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 		err = s.pages.Serve(w, r)
 	}
 	if err != nil {
-		e := answerable(r.Context(), err)
-		s.failure(r.Context(), err) // logs what the page does not say
-		status := e.HTTPStatus
-		if status == 0 {
-			status = statuses[codes[e.Kind]]
+		// The log gets what the page does not say.
+		status := statuses[s.failure(r.Context(), err).Code()]
+		if call.HTTPStatus != 0 {
+			status = call.HTTPStatus
 		}
-		s.pages.Trouble(w, r, status, e)
+		s.pages.Trouble(w, r, status, answerable(r.Context(), err))
 	}
 }

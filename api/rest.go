@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 
@@ -20,8 +22,8 @@ import (
 	"tenantry/internal/apperr"
 )
 
-// restDoor serves each RPC at the path of its google.api.http option. It calls
-// through the in-process client, so the RPC door's interceptors run; the
+// restDoor serves each RPC at the path of its google.api.http option; the
+// gateway's mux only finds the route. It calls through the in-process client, so the RPC door's interceptors run; the
 // request is decoded where they would decode it, after access is granted.
 type restDoor struct {
 	s      *Server
@@ -34,7 +36,7 @@ func newRESTDoor(s *Server, server *connect.Server) (*restDoor, error) {
 	d := &restDoor{s: s, client: connect.NewClient(connectinprocess.New(server, connectinprocess.WithCopyFunc(copyREST)))}
 	d.mux = runtime.NewServeMux(
 		runtime.WithDisablePathLengthFallback(), runtime.WithDisableHTTPMethodOverride(),
-		runtime.WithRoutingErrorHandler(d.routingError),
+		runtime.WithRoutingErrorHandler(func(context.Context, *runtime.ServeMux, runtime.Marshaler, http.ResponseWriter, *http.Request, int) {}),
 	)
 	for spec := range server.Specs() {
 		if err := d.mount(s.methods[spec.Procedure]); err != nil {
@@ -75,12 +77,8 @@ func (d *restDoor) mount(m *method) error {
 	if !slices.Contains(d.verbs, b.verb) {
 		d.verbs = append(d.verbs, b.verb)
 	}
-	return d.mux.HandlePath(b.verb, path, func(w http.ResponseWriter, r *http.Request, params map[string]string) {
-		if found, probing := r.Context().Value(probeKey{}).(*[]string); probing {
-			*found = append(*found, b.verb)
-			return
-		}
-		d.call(w, r, b, params)
+	return d.mux.HandlePath(b.verb, path, func(_ http.ResponseWriter, r *http.Request, params map[string]string) {
+		*r.Context().Value(matchKey{}).(**match) = &match{b, params}
 	})
 }
 
@@ -103,38 +101,49 @@ func queryFields(in protoreflect.MessageDescriptor, path string) []string {
 }
 
 func (d *restDoor) serve(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead { // net/http drops the body of the answer
-		r = r.Clone(r.Context())
-		r.Method = http.MethodGet
+	verb := r.Method
+	if verb == http.MethodHead { // net/http drops the body of the answer
+		verb = http.MethodGet
 	}
-	d.mux.ServeHTTP(w, r)
-}
-
-type probeKey struct{}
-
-// routingError answers what no route takes.
-func (d *restDoor) routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, status int) {
-	if _, probing := r.Context().Value(probeKey{}).(*[]string); probing {
+	if found := d.match(verb, r.URL.Path); found != nil {
+		d.call(w, r, found.binding, found.params)
 		return
 	}
-	if status == http.StatusMethodNotAllowed {
-		d.s.failMethod(w, r, d.allowed(r))
+	if allowed := d.allowed(r.URL.Path); len(allowed) > 0 {
+		d.s.failMethod(w, r, allowed)
 		return
 	}
 	d.s.fail(w, r, apperr.New(apperr.NotFound, "UNKNOWN_PATH",
 		"Nothing is served at this path. REST paths begin with /v1/, RPCs are POST /{package}.{Service}/{Method}."))
 }
 
-// allowed asks the routes which verbs the path takes.
-func (d *restDoor) allowed(r *http.Request) []string {
+type matchKey struct{}
+
+// match is what a route notes about a request that is its own.
+type match struct {
+	binding binding
+	params  map[string]string
+}
+
+// match asks the routes for a verb and a path. They see nothing else of a
+// request, so nothing in it can change their mind, or reach their log.
+func (d *restDoor) match(verb, path string) *match {
+	var found *match
+	ctx := context.WithValue(context.Background(), matchKey{}, &found)
+	d.mux.ServeHTTP(nil, (&http.Request{Method: verb, URL: &url.URL{Path: path}, Header: http.Header{}}).WithContext(ctx))
+	return found
+}
+
+// allowed answers which verbs a path takes.
+func (d *restDoor) allowed(path string) []string {
 	var found []string
 	for _, verb := range d.verbs {
-		probe := r.Clone(context.WithValue(r.Context(), probeKey{}, &found))
-		probe.Method = verb
-		d.mux.ServeHTTP(nil, probe)
+		if d.match(verb, path) != nil {
+			found = append(found, verb)
+		}
 	}
 	slices.Sort(found)
-	return slices.Compact(found)
+	return found
 }
 
 // restRequest is decoded by the transport's copy, on the server's side.
@@ -283,6 +292,9 @@ func readBody(r *http.Request) ([]byte, error) {
 func errUnreadable(ctx context.Context, err error) error {
 	if tooLarge(err) {
 		return errTooLarge()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.Join(context.DeadlineExceeded, err)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -8,12 +8,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect/v2"
@@ -58,6 +60,8 @@ type Deps struct {
 	Log       *slog.Logger
 	Now       clock.Clock
 	Flood     Flood
+	// Timeout ends every request; 0 stands for 30 s.
+	Timeout time.Duration
 	// Ready answers what keeps this process from serving, by name; /readyz
 	// shows the names only.
 	Ready func(context.Context) map[string]error
@@ -96,6 +100,8 @@ type Server struct {
 	flood *floodGuard
 	ready *readiness
 	https bool
+	// timeout ends every request.
+	timeout time.Duration
 
 	methods    map[string]*method
 	validator  protovalidate.Validator
@@ -136,7 +142,7 @@ func build(d Deps, w wiring) (*Server, error) {
 	s := &Server{
 		wiring: w, log: d.Log, urls: tenants.NewURLs(d.PublicURL), flood: newFloodGuard(d.Flood, d.Now),
 		ready: &readiness{ask: d.Ready, now: d.Now, log: d.Log}, https: d.PublicURL.Scheme == "https",
-		json: jsonCodec(), methods: map[string]*method{},
+		json: jsonCodec(), methods: map[string]*method{}, timeout: cmp.Or(d.Timeout, defaultTimeout),
 	}
 	// What an RPC passes, whichever door it came through. Rate limits (after
 	// the credential is checked), idempotency and audit context join here.

@@ -20,18 +20,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"tenantry/api/edge"
 	authv1 "tenantry/api/gen/tenantry/auth/v1"
 	"tenantry/api/gen/tenantry/auth/v1/authv1connect"
-	hooksv1 "tenantry/api/gen/tenantry/hooks/v1"
 	"tenantry/api/gen/tenantry/hooks/v1/hooksv1connect"
 	"tenantry/api/gen/tenantry/invitations/v1/invitationsv1connect"
-	operationsv1 "tenantry/api/gen/tenantry/operations/v1"
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
-	tenantsv1 "tenantry/api/gen/tenantry/tenants/v1"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
-	usersv1 "tenantry/api/gen/tenantry/users/v1"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
 	"tenantry/internal/apperr"
@@ -60,14 +55,6 @@ const (
 
 // fake is an API whose chain is real and whose use cases are these functions.
 type fake struct {
-	authv1connect.UnimplementedAuthServiceHandler
-	usersv1connect.UnimplementedUserServiceHandler
-	invitationsv1connect.UnimplementedInvitationServiceHandler
-	tenantsv1connect.UnimplementedTenantServiceHandler
-	operationsv1connect.UnimplementedOperationServiceHandler
-	operatorsv1connect.UnimplementedOperatorServiceHandler
-	hooksv1connect.UnimplementedHookServiceHandler
-
 	deps   Deps
 	wiring wiring
 	logs   *logBuffer
@@ -78,51 +65,6 @@ type fake struct {
 
 	server *Server
 	url    string
-}
-
-func (f *fake) Login(ctx context.Context, req *authv1.LoginRequest) (*authv1.LoginResponse, error) {
-	f.effects.Add(1)
-	if f.login != nil {
-		return f.login(ctx, req)
-	}
-	return &authv1.LoginResponse{AccessToken: userToken, TokenType: "Bearer"}, nil
-}
-
-func (f *fake) Register(context.Context, *authv1.RegisterRequest) (*authv1.RegisterResponse, error) {
-	f.effects.Add(1)
-	return &authv1.RegisterResponse{}, nil
-}
-
-func (f *fake) GetMe(ctx context.Context, _ *usersv1.GetMeRequest) (*usersv1.GetMeResponse, error) {
-	return meMessage(edge.From(ctx).User), nil
-}
-
-func (f *fake) ListUsers(_ context.Context, req *usersv1.ListUsersRequest) (*usersv1.ListUsersResponse, error) {
-	return &usersv1.ListUsersResponse{NextCursor: req.GetCursor()}, nil
-}
-
-func (f *fake) CreateTenant(ctx context.Context, req *tenantsv1.CreateTenantRequest) (*operationsv1.Operation, error) {
-	f.effects.Add(1)
-	if err := reserveInput(req).Validate(); apperr.ReasonOf(err) == "SLUG_RESERVED" {
-		return nil, err
-	}
-	return &operationsv1.Operation{Id: edge.From(ctx).Operator.ID.String()}, nil
-}
-
-func (f *fake) GetTenant(context.Context, *tenantsv1.GetTenantRequest) (*tenantsv1.Tenant, error) {
-	return nil, apperr.New(apperr.NotFound, "TENANT_NOT_FOUND", "No such tenant.")
-}
-
-func (f *fake) GetOperation(_ context.Context, req *operationsv1.GetOperationRequest) (*operationsv1.Operation, error) {
-	return &operationsv1.Operation{Id: req.GetId()}, nil
-}
-
-func (f *fake) CancelOperation(_ context.Context, req *operationsv1.CancelOperationRequest) (*operationsv1.Operation, error) {
-	return &operationsv1.Operation{Id: req.GetId()}, nil
-}
-
-func (f *fake) AddHookSecret(_ context.Context, req *hooksv1.AddHookSecretRequest) (*hooksv1.AddHookSecretResponse, error) {
-	return &hooksv1.AddHookSecretResponse{Secret: req.GetSource()}, nil
 }
 
 func (f *fake) register(s *connect.Server) {

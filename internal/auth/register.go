@@ -204,6 +204,15 @@ func CreateUser(ctx context.Context, tx db.TenantTx, u NewUser, roles []uuid.UUI
 			return apperr.Newf(apperr.Precondition, "USER_LIMIT", "This organization has reached its limit of %d accounts.", doc.MaxUsers)
 		}
 	}
+	// Looked for rather than run into: the server's log would quote the address
+	// of a violated constraint.
+	exists, err := accountExists(ctx, tx, secrets.NormalizeEmail(u.Email))
+	if err != nil {
+		return err
+	}
+	if exists {
+		return errAccountExists()
+	}
 	if err := insertUser(ctx, tx, u, now); err != nil {
 		return err
 	}

@@ -204,9 +204,13 @@ func insertUser(ctx context.Context, tx db.TenantTx, u NewUser, now time.Time) e
 		SetEmailNormalized(secrets.NormalizeEmail(u.Email)).SetPasswordHash(u.PasswordHash).SetLocale(u.Locale).
 		SetCreatedAt(now).SetUpdatedAt(now).Exec(ctx)
 	if db.IsUnique(err, "") {
-		return apperr.New(apperr.AlreadyExists, "ACCOUNT_EXISTS", "This address has an account already. Log in with its password.")
+		return errAccountExists()
 	}
 	return err
+}
+
+func errAccountExists() error {
+	return apperr.New(apperr.AlreadyExists, "ACCOUNT_EXISTS", "This address has an account already. Log in with its password.")
 }
 
 func accountExists(ctx context.Context, tx db.TenantTx, normalized string) (bool, error) {

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"tenantry/internal/apperr"
+	"tenantry/internal/clock"
+	"tenantry/internal/db"
+	"tenantry/internal/tenants"
+)
+
+func depsForBuild() Deps {
+	return Deps{PublicURL: &url.URL{Scheme: "http", Host: centralHost}, Now: clock.System}
+}
+
+func TestAccess_RefusalsAtBothDoors(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	const listTenants, getOperation = "/tenantry.tenants.v1.TenantService/ListTenants", "/tenantry.operations.v1.OperationService/GetOperation"
+	const id = "0190b1c2-0000-7000-8000-000000000001"
+	type door struct{ method, path, body string }
+	for name, tt := range map[string]struct {
+		host, bearer string
+		header       map[string]string
+		doors        []door
+		status       int
+		reason       string
+	}{
+		"no credential":            {acmeHost, "", nil, []door{{"GET", "/v1/me", ""}, {"POST", getMe, "{}"}}, 401, "CREDENTIAL_MISSING"},
+		"garbage":                  {acmeHost, "x.y.z", nil, []door{{"GET", "/v1/me", ""}, {"POST", getMe, "{}"}}, 401, "CREDENTIAL_INVALID"},
+		"an operator at a tenant":  {acmeHost, operatorKey, nil, []door{{"GET", "/v1/me", ""}, {"POST", getMe, "{}"}}, 401, "CREDENTIAL_INVALID"},
+		"a person at the centre":   {centralHost, userToken, nil, []door{{"GET", "/v1/tenants", ""}, {"POST", listTenants, "{}"}}, 401, "CREDENTIAL_INVALID"},
+		"another scheme":           {acmeHost, "", map[string]string{"Authorization": "Basic dXNlcg=="}, []door{{"GET", "/v1/me", ""}, {"POST", getMe, "{}"}}, 401, "CREDENTIAL_INVALID"},
+		"an endless credential":    {acmeHost, strings.Repeat("a", 100_000), nil, []door{{"GET", "/v1/me", ""}, {"POST", getMe, "{}"}}, 401, "CREDENTIAL_INVALID"},
+		"a missing permission":     {acmeHost, memberToken, nil, []door{{"GET", "/v1/users", ""}, {"POST", listUsers, "{}"}}, 403, "PERMISSION_MISSING"},
+		"a source's key elsewhere": {centralHost, boundKey, nil, []door{{"GET", "/v1/tenants", ""}, {"POST", listTenants, "{}"}, {"POST", "/v1/operations/" + id + ":cancel", ""}}, 403, "SCOPE_MISSING"},
+		// Access is decided before the body is read.
+		"garbage with a bad body": {acmeHost, "x.y.z", nil, []door{{"GET", "/v1/users?nope=1", ""}, {"POST", listUsers, "{"}}, 401, "CREDENTIAL_INVALID"},
+		"control: own operations": {centralHost, boundKey, nil, []door{{"GET", "/v1/operations/" + id, ""}, {"POST", getOperation, `{"id":"` + id + `"}`}}, 200, ""},
+		"control: own data":       {acmeHost, memberToken, nil, []door{{"GET", "/v1/me", ""}, {"POST", getMe, "{}"}}, 200, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, d := range tt.doors {
+				a := f.do(t, call{method: d.method, host: tt.host, path: d.path, bearer: tt.bearer, body: d.body, header: tt.header})
+				require.Equal(t, tt.status, a.status, a.body)
+				if tt.reason != "" {
+					require.Equal(t, tt.reason, a.problem(t).Reason)
+				}
+				if tt.status == http.StatusUnauthorized {
+					require.NotEmpty(t, a.header.Get("WWW-Authenticate"))
+				}
+			}
+		})
+	}
+	t.Cleanup(func() { require.Zero(t, f.leases.Load(), "every lease came back") })
+}
+
+func TestAccess_AForeignTokenIsAnsweredLikeGarbage(t *testing.T) {
+	t.Parallel()
+	f := setup(t)
+	id := map[string]string{"X-Request-Id": "same"}
+	foreign := f.do(t, call{method: "GET", host: acmeHost, path: "/v1/me", bearer: operatorKey, header: id})
+	garbage := f.do(t, call{method: "GET", host: acmeHost, path: "/v1/me", bearer: "x.y.z", header: id})
+	require.Equal(t, garbage.problem(t), foreign.problem(t))
+}
+
+func TestAccess_GarbageTakesNoDatabase(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(f *fake) {
+		f.wiring.lease = func(context.Context, tenants.Entry) (*db.Lease, error) {
+			return nil, apperr.New(apperr.Unavailable, "POOL_BUDGET", "All database connections are in use.")
+		}
+	})
+	a := f.do(t, call{method: "GET", host: acmeHost, path: "/v1/me", bearer: "x.y.z"})
+	require.Equal(t, "CREDENTIAL_INVALID", a.problem(t).Reason)
+	a = f.do(t, call{method: "GET", host: acmeHost, path: "/v1/me", bearer: userToken})
+	require.Equal(t, "POOL_BUDGET", a.problem(t).Reason)
+	require.Equal(t, http.StatusServiceUnavailable, a.status)
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/stretchr/testify/require"
+
+	authv1 "tenantry/api/gen/tenantry/auth/v1"
+	commonv1 "tenantry/api/gen/tenantry/common/v1"
+	"tenantry/internal/apperr"
+)
+
+func TestErrors_EveryKindHasACodeAndAStatus(t *testing.T) {
+	t.Parallel()
+	for _, k := range apperr.Kinds {
+		code, ok := codes[k]
+		require.True(t, ok, k)
+		require.NotZero(t, statuses[code], k)
+	}
+	require.Len(t, codes, len(apperr.Kinds))
+}
+
+// Every reason in the program is an entry of the catalogue; the test reads the
+// calls, so a new one cannot be forgotten.
+func TestErrors_EveryReasonIsInTheCatalogue(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	for _, dir := range []string{".", "../internal"} {
+		require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "gen/") {
+				return err
+			}
+			for _, reason := range reasonsIn(t, path) {
+				_, ok := commonv1.Reason_value["REASON_"+reason]
+				require.True(t, ok, "%s: reason %s is not in tenantry.common.v1.Reason", path, reason)
+				seen++
+			}
+			return nil
+		}))
+	}
+	require.Greater(t, seen, 40)
+}
+
+func reasonsIn(t *testing.T, path string) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	require.NoError(t, err)
+	var out []string
+	add := func(e ast.Expr) {
+		if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			s, err := strconv.Unquote(lit.Value)
+			require.NoError(t, err)
+			out = append(out, s)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			sel, ok := n.Fun.(*ast.SelectorExpr)
+			if !ok || (sel.Sel.Name != "New" && sel.Sel.Name != "Newf") || len(n.Args) < 3 {
+				return true
+			}
+			if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "apperr" {
+				add(n.Args[1])
+			}
+		case *ast.AssignStmt:
+			if sel, ok := n.Lhs[0].(*ast.SelectorExpr); ok && sel.Sel.Name == "Reason" {
+				add(n.Rhs[0])
+			}
+		}
+		return true
+	})
+	return out
+}
+
+func TestErrors_ReadTheSameAtBothDoors(t *testing.T) {
+	t.Parallel()
+	for _, k := range apperr.Kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			t.Parallel()
+			f := setup(t, func(f *fake) {
+				f.login = func(context.Context, *authv1.LoginRequest) (*authv1.LoginResponse, error) {
+					e := apperr.New(k, "BUSY", "Come back.").WithRetryAfter(1500 * time.Millisecond).WithCause(errors.New("secret cause"))
+					e.Fields = []apperr.Field{{Path: "email", Rule: "string.email", Message: "must be one"}}
+					return nil, fmt.Errorf("while logging in: %w", e)
+				}
+			})
+			id := map[string]string{"X-Request-Id": "same-id"}
+			rpc := f.do(t, call{method: "POST", host: acmeHost, path: loginRPC, body: goodLogin, header: id})
+			rest := f.do(t, call{method: "POST", host: acmeHost, path: "/v1/auth/login", body: goodLogin, header: id})
+			require.Equal(t, rpc.problem(t), rest.problem(t))
+			require.Equal(t, rpc.status, rest.status)
+			require.Equal(t, statuses[codes[k]], rest.status)
+			require.NotContains(t, rpc.body+rest.body, "secret cause")
+			if k == apperr.Internal {
+				require.Equal(t, internalMessage, rest.problem(t).Message)
+				return
+			}
+			require.Equal(t, "2", rpc.header.Get("Retry-After"))
+			require.Equal(t, "2", rest.header.Get("Retry-After"))
+			require.Equal(t, map[string]string{"email": "string.email"}, rest.problem(t).Fields)
+		})
+	}
+}
+
+func TestErrors_InternalIsLoggedWholeAndAnsweredWithAFixedSentence(t *testing.T) {
+	t.Parallel()
+	for name, login := range map[string]func(context.Context, *authv1.LoginRequest) (*authv1.LoginResponse, error){
+		"foreign error": func(context.Context, *authv1.LoginRequest) (*authv1.LoginResponse, error) {
+			return nil, errors.New("relation missing")
+		},
+		"panic": func(context.Context, *authv1.LoginRequest) (*authv1.LoginResponse, error) { panic("relation missing") },
+		"error of a peer": func(context.Context, *authv1.LoginRequest) (*authv1.LoginResponse, error) {
+			return nil, connect.NewError(connect.CodeNotFound, "relation missing").WithRemote()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := setup(t, func(f *fake) { f.login = login })
+			for _, path := range []string{loginRPC, "/v1/auth/login"} {
+				a := f.do(t, call{method: "POST", host: acmeHost, path: path, body: goodLogin})
+				p := a.problem(t)
+				require.Equal(t, http.StatusInternalServerError, a.status)
+				require.Equal(t, problem{Code: "internal", Message: internalMessage, Reason: "INTERNAL", Request: p.Request, Fields: p.Fields}, p)
+				require.NotContains(t, a.body, "relation")
+				require.Contains(t, f.logs.String(), "relation missing")
+				require.Contains(t, f.logs.String(), p.Request)
+			}
+		})
+	}
+}
+
+func TestErrors_ADeadlineIsUnavailableNotInternal(t *testing.T) {
+	t.Parallel()
+	f := setup(t, func(f *fake) {
+		f.login = func(ctx context.Context, _ *authv1.LoginRequest) (*authv1.LoginResponse, error) {
+			<-ctx.Done()
+			return nil, fmt.Errorf("query: %w", ctx.Err())
+		}
+	})
+	a := f.do(t, call{method: "POST", host: acmeHost, path: loginRPC, body: goodLogin, header: map[string]string{"Connect-Timeout-Ms": "20"}})
+	require.Equal(t, http.StatusServiceUnavailable, a.status)
+	require.Equal(t, "DEADLINE", a.problem(t).Reason)
+	require.NotContains(t, f.logs.String(), "internal error")
+}
+
+func TestErrors_AClientThatLeavesIsNoServerError(t *testing.T) {
+	t.Parallel()
+	begun := make(chan struct{})
+	f := setup(t, func(f *fake) {
+		f.login = func(ctx context.Context, _ *authv1.LoginRequest) (*authv1.LoginResponse, error) {
+			close(begun)
+			<-ctx.Done()
+			return nil, errors.New("conn busy") // what a driver makes of it
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, "POST", f.url+"/v1/auth/login", strings.NewReader(goodLogin))
+	require.NoError(t, err)
+	req.Host = acmeHost
+	req.Header.Set("Content-Type", "application/json")
+	go func() { <-begun; cancel() }()
+	_, err = noRedirects.Do(req) //nolint:bodyclose // there is no response
+	require.Error(t, err)
+	require.Eventually(t, func() bool { return strings.Contains(f.logs.String(), `"status":499`) }, 5*time.Second, 5*time.Millisecond)
+	require.NotContains(t, f.logs.String(), "internal error")
+}

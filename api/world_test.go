@@ -1,0 +1,150 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"log/slog"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"tenantry/internal/audit"
+	"tenantry/internal/auth"
+	"tenantry/internal/clock"
+	"tenantry/internal/hooks"
+	"tenantry/internal/ids"
+	"tenantry/internal/invitations"
+	"tenantry/internal/mail"
+	"tenantry/internal/mailbox"
+	"tenantry/internal/mailer"
+	"tenantry/internal/operations"
+	"tenantry/internal/operators"
+	"tenantry/internal/outbox"
+	"tenantry/internal/pgadmin"
+	"tenantry/internal/pools"
+	"tenantry/internal/provisioning"
+	"tenantry/internal/secrets"
+	"tenantry/internal/tenants"
+	"tenantry/internal/testdb"
+	"tenantry/internal/users"
+)
+
+// world is an API over the real modules and an installation of its own. What
+// the worker does, provisioning and mails, the test does step by step.
+type world struct {
+	*fake
+	in        *testdb.Installation
+	directory *tenants.Directory
+	router    *tenants.Router
+	prov      *provisioning.Service
+	mailer    *mailer.Mailer
+	mailbox   *mailbox.Mailbox
+	// operator is a key with every scope.
+	operator string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	in, now := testdb.New(t), clock.System
+	public := &url.URL{Scheme: "http", Host: centralHost}
+	urls := tenants.NewURLs(public)
+	pm := pools.New(pools.Options{Budget: 40, Share: 4})
+	t.Cleanup(func() { require.NoError(t, pm.Close(context.Background())) })
+	w := &world{fake: &fake{logs: &logBuffer{}}, in: in, directory: tenants.NewDirectory(in.Central)}
+	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var err error
+	w.router, err = tenants.NewRouter(w.directory, pm, outbox.NewMarks(in.Central, log), in.CentralURL)
+	require.NoError(t, err)
+	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
+	require.NoError(t, err)
+	hasher, err := auth.NewHasher(peppers, 2)
+	require.NoError(t, err)
+	w.prov = provisioning.New(in.Central, w.router, now, nil, log)
+	d := Deps{
+		PublicURL: public, Log: log, Now: now, Flood: Flood{PerSecond: -1}, Directory: w.directory, Router: w.router,
+		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(), Invitations: invitations.New(now, hasher),
+		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
+		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
+	}
+	w.startMail(t, d, urls)
+	_, w.operator, err = d.Operators.Create(t.Context(), operators.CreateInput{Name: "tests", Scopes: operators.Scopes}, audit.System, "r1")
+	require.NoError(t, err)
+	w.server, err = New(d)
+	require.NoError(t, err)
+	ts := httptest.NewServer(w.server)
+	t.Cleanup(ts.Close)
+	w.url = ts.URL
+	return w
+}
+
+func (w *world) startMail(t *testing.T, d Deps, urls tenants.URLs) {
+	t.Helper()
+	var err error
+	w.mailbox, err = mailbox.New(mailbox.Options{})
+	require.NoError(t, err)
+	require.NoError(t, w.mailbox.Start("127.0.0.1:0", "127.0.0.1:0"))
+	t.Cleanup(func() { _ = w.mailbox.Close() })
+	sender, err := mail.NewSender("smtp://"+w.mailbox.SMTPAddr(), "Tenantry <no-reply@tenantry.example>")
+	require.NoError(t, err)
+	w.mailer = mailer.New(mailer.Deps{
+		Directory: w.directory, URLs: urls, Sender: sender, Now: clock.System, Log: testdb.Log(),
+		Drafts: map[string]mailer.DraftFunc{
+			auth.MailVerify: d.Auth.DraftVerification, auth.MailResend: d.Auth.DraftVerification, invitations.MailInvitation: d.Invitations.Draft,
+		},
+	})
+}
+
+// birth does what the workflow does for a reservation.
+func (w *world) birth(t *testing.T, id ids.Tenant) {
+	t.Helper()
+	ctx := t.Context()
+	plan, err := w.prov.TakeReservation(ctx, id, ids.ProvisionTenantWorkflow(id))
+	require.NoError(t, err)
+	target := pgadmin.Target{Tenant: id, Database: plan.Database, Role: plan.Role}
+	password, err := w.prov.RolePassword(ctx, id)
+	require.NoError(t, err)
+	template, err := w.in.Schema.EnsureTemplate(ctx)
+	require.NoError(t, err)
+	require.NoError(t, w.in.Admin.CreateRole(ctx, target, password))
+	require.NoError(t, w.in.Admin.CreateDatabase(ctx, target, template))
+	require.NoError(t, w.in.Admin.GrantAndOpen(ctx, target))
+	require.NoError(t, w.prov.SeedTenant(ctx, id))
+	require.NoError(t, w.prov.InviteOwner(ctx, id))
+	require.NoError(t, w.prov.CreateSigningKey(ctx, id))
+	require.NoError(t, w.prov.Activate(ctx, id))
+}
+
+// link sends what the tenant's outbox holds and answers the page of the
+// newest mail to an address: its path and query.
+func (w *world) link(t *testing.T, id ids.Tenant, to string) string {
+	t.Helper()
+	e, err := w.directory.Fresh(t.Context(), id)
+	require.NoError(t, err)
+	lease, err := w.router.LeaseEntry(t.Context(), e)
+	require.NoError(t, err)
+	defer lease.Release()
+	_, err = w.mailer.DrainTenant(t.Context(), lease, 10)
+	require.NoError(t, err)
+	msgs := w.mailbox.Messages(to)
+	require.NotEmpty(t, msgs, "no mail to %s", to)
+	for _, link := range msgs[0].Links {
+		if page, ours := strings.CutPrefix(link, w.server.urls.Tenant(e.Slug)); ours && strings.Contains(page, "token=") {
+			return page
+		}
+	}
+	require.Fail(t, "no link with a token", "%v", msgs[0].Links)
+	return ""
+}
+
+// rows counts what a refused request must not have written.
+func (w *world) rows(t *testing.T) (n int) {
+	t.Helper()
+	err := w.in.Central.Pool().QueryRow(t.Context(), `
+		SELECT (SELECT count(*) FROM tenants) + (SELECT count(*) FROM operations) + (SELECT count(*) FROM outbox)
+			+ (SELECT count(*) FROM hook_receipts) + (SELECT count(*) FROM audit_log)`).Scan(&n)
+	require.NoError(t, err)
+	return n
+}
