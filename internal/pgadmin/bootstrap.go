@@ -124,6 +124,9 @@ func BootstrapSQL(o Options) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- Tenantry installation %s. Run as superuser: psql -v ON_ERROR_STOP=1 -f this.sql\n", o.Installation)
 	for _, s := range steps {
+		if s.unprinted {
+			continue
+		}
 		b.WriteString("\n-- " + s.comment + "\n")
 		switch {
 		case s.database != "":

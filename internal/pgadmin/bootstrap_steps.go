@@ -16,6 +16,8 @@ type step struct {
 	unless string
 	// database is where to run it; empty is wherever the session is.
 	database string
+	// unprinted steps are for a program that runs beside others.
+	unprinted bool
 }
 
 func (s step) run(ctx context.Context, conn *pgx.Conn, cfg *pgx.ConnConfig) error {
@@ -59,7 +61,7 @@ func bootstrapSteps(o Options) ([]step, error) {
 	// session.
 	steps = append(steps, step{
 		comment: "Wait for another installation's bootstrap",
-		sql:     fmt.Sprintf("SELECT pg_advisory_lock(%d)", lockKey("bootstrap")),
+		sql:     fmt.Sprintf("SELECT pg_advisory_lock(%d)", lockKey("bootstrap")), unprinted: true,
 	})
 	for _, db := range []string{"postgres", "template1"} {
 		steps = append(steps, step{

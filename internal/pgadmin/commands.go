@@ -35,14 +35,13 @@ func (a *Admin) CreateRole(ctx context.Context, t Target, password string) error
 		if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, t.Role).Scan(&exists); err != nil {
 			return err
 		}
-		verb := "CREATE"
+		// INHERIT: the group's grants are all the role has. Only a superuser
+		// may speak of the other attributes in ALTER, or could have set them.
+		sql := "CREATE ROLE " + ident(t.Role) + " WITH NOSUPERUSER NOREPLICATION NOBYPASSRLS"
 		if exists {
-			verb = "ALTER"
+			sql = "ALTER ROLE " + ident(t.Role) + " WITH"
 		}
-		// INHERIT: the group's grants are all the role has.
-		err := exec(ctx, conn, verb+" ROLE "+ident(t.Role)+
-			" WITH LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD "+literal(v))
-		if err != nil {
+		if err := exec(ctx, conn, sql+" LOGIN INHERIT NOCREATEDB NOCREATEROLE PASSWORD "+literal(v)); err != nil {
 			return err
 		}
 		return exec(ctx, conn, "GRANT "+ident(a.names.Group())+" TO "+ident(t.Role))
@@ -117,8 +116,10 @@ func (a *Admin) CloseDatabase(ctx context.Context, t Target) error {
 		if err := exec(ctx, conn, "ALTER DATABASE "+ident(t.Database)+" ALLOW_CONNECTIONS false"); err != nil {
 			return err
 		}
-		_, err = conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			WHERE datname = $1 AND backend_type = 'client backend'`, t.Database)
+		// A superuser's session is not ours to end; most other columns of
+		// sessions of other roles are hidden from the provisioner.
+		_, err = conn.Exec(ctx, `SELECT pg_terminate_backend(s.pid, 5000) FROM pg_stat_activity s
+			JOIN pg_roles r ON r.oid = s.usesysid WHERE s.datname = $1 AND NOT r.rolsuper`, t.Database)
 		return err
 	})
 }

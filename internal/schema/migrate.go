@@ -19,11 +19,14 @@ import (
 // waiting ALTER TABLE all queries of that table queue up.
 const lockTimeout = "5s"
 
-// migrate takes the database of cfg to the newest version and then sets the
-// grants; it answers the version reached. Two at once take turns.
-func migrate(ctx context.Context, cfg *pgx.ConnConfig, files fs.FS, grants string) (int64, error) {
-	cfg = cfg.Copy()
-	cfg.RuntimeParams["lock_timeout"] = lockTimeout
+// migrate takes a database to the newest version and then sets the grants; it
+// answers the version reached. Two at once take turns.
+func (s *Schema) migrate(ctx context.Context, database string, files fs.FS, grants string) (int64, error) {
+	cfg, err := s.config(database)
+	if err != nil {
+		return 0, err
+	}
+	cfg.RuntimeParams["lock_timeout"] = s.lockTimeout
 	// Each text is sent once: nothing is worth preparing.
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	db := stdlib.OpenDB(*cfg)
@@ -71,11 +74,8 @@ func inTx(ctx context.Context, db *sql.DB, text string) error {
 
 // MigrateCentral takes the central database to the newest version.
 func (s *Schema) MigrateCentral(ctx context.Context) error {
-	cfg, err := s.config(s.admin.Names().Central())
-	if err != nil {
-		return err
-	}
-	v, err := migrate(ctx, cfg, migrations.Central(), centralGrants(s.admin.Names()))
+	n := s.admin.Names()
+	v, err := s.migrate(ctx, n.Central(), migrations.Central(), centralGrants(n))
 	if err != nil {
 		return fmt.Errorf("central database: %w", err)
 	}

@@ -32,15 +32,17 @@ import (
 
 // Schema migrates with the provisioner's credential.
 type Schema struct {
-	admin *pgadmin.Admin
-	url   string
-	log   *slog.Logger
+	admin       *pgadmin.Admin
+	url         string
+	log         *slog.Logger
+	lockTimeout string
+	parallel    int
 }
 
 // New takes the provisioner's URL on the central database; other databases
 // are reached on the same server.
 func New(admin *pgadmin.Admin, provisionerURL string, log *slog.Logger) *Schema {
-	return &Schema{admin: admin, url: provisionerURL, log: log}
+	return &Schema{admin: admin, url: provisionerURL, log: log, lockTimeout: lockTimeout, parallel: migratedAtOnce}
 }
 
 func (s *Schema) config(database string) (*pgx.ConnConfig, error) {

@@ -72,11 +72,7 @@ func (s *Schema) build(ctx context.Context, conn *pgx.Conn, name string) error {
 		"ALTER DATABASE "+quote(building)+" ALLOW_CONNECTIONS true"); err != nil {
 		return err
 	}
-	cfg, err := s.config(building)
-	if err != nil {
-		return err
-	}
-	if _, err := migrate(ctx, cfg, migrations.Tenant(), tenantGrants(n.Group())); err != nil {
+	if _, err := s.migrate(ctx, building, migrations.Tenant(), tenantGrants(n.Group())); err != nil {
 		return err
 	}
 	// Closed for good: CREATE DATABASE fails while anybody is connected to

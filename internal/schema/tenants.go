@@ -16,8 +16,8 @@ import (
 	"tenantry/migrations"
 )
 
-// parallel is how many tenants are migrated at once.
-const parallel = 4
+// migratedAtOnce is how many tenants are migrated side by side.
+const migratedAtOnce = 4
 
 // TenantsError names the tenants whose migration failed.
 type TenantsError struct {
@@ -45,7 +45,7 @@ func (s *Schema) MigrateTenants(ctx context.Context, progress func(tenant ids.Te
 	failed := &TenantsError{Of: len(list)}
 	var mu sync.Mutex
 	var g errgroup.Group
-	g.SetLimit(parallel)
+	g.SetLimit(s.parallel)
 	for _, t := range list {
 		g.Go(func() error {
 			err := s.migrateTenant(ctx, t)
@@ -90,11 +90,7 @@ func (s *Schema) active(ctx context.Context) ([]ids.Tenant, error) {
 // migrateTenant migrates one and records how it went.
 func (s *Schema) migrateTenant(ctx context.Context, t ids.Tenant) error {
 	n := s.admin.Names()
-	cfg, err := s.config(n.Tenant(t))
-	if err != nil {
-		return err
-	}
-	version, err := migrate(ctx, cfg, migrations.Tenant(), tenantGrants(n.Group()))
+	version, err := s.migrate(ctx, n.Tenant(t), migrations.Tenant(), tenantGrants(n.Group()))
 	// Recorded also when ctx has ended: an operator looks here.
 	rec := context.WithoutCancel(ctx)
 	if err != nil {

@@ -152,12 +152,29 @@ func (in *Installation) Super(t testing.TB, database, sql string, args ...any) {
 	if database != "" {
 		target = in.SuperURLOn(database)
 	}
-	ctx := context.Background()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
 	conn, err := pgx.Connect(ctx, target)
 	require.NoError(t, err)
-	defer func() { _ = conn.Close(ctx) }()
 	_, err = conn.Exec(ctx, sql, args...)
 	require.NoError(t, err)
+	pid := conn.PgConn().PID()
+	require.NoError(t, conn.Close(ctx))
+	if database != "" {
+		in.awaitExit(ctx, t, pid)
+	}
+}
+
+// awaitExit waits for a superuser's session to be gone: the provisioner
+// cannot end one, so a DROP right after would fail on it.
+func (in *Installation) awaitExit(ctx context.Context, t testing.TB, pid uint32) {
+	t.Helper()
+	conn, err := pgx.Connect(ctx, in.SuperURL)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(ctx) }()
+	for left := 1; left > 0; {
+		require.NoError(t, conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE pid = $1`, pid).Scan(&left))
+	}
 }
 
 // drop removes every database and role of the installation.
