@@ -19,6 +19,7 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/outbox"
 	"tenantry/internal/pools"
+	"tenantry/internal/schema"
 	"tenantry/internal/tenants"
 )
 
@@ -103,10 +104,12 @@ func (b *base) ready(ctx context.Context) map[string]error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	_, _, err := b.central.Installation(ctx)
+	parts := map[string]error{"central_database": err}
 	if err == nil {
-		err = b.central.Pool().Ping(ctx)
+		// A binary refuses politely outside the schemas it knows.
+		parts["central_schema"] = schema.CheckCentral(ctx, b.central.Pool())
 	}
-	return map[string]error{"central_database": err}
+	return parts
 }
 
 // serve listens until ctx ends, then lets requests under way finish.

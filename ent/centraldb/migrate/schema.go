@@ -266,6 +266,13 @@ var (
 				OnDelete:   schema.Cascade,
 			},
 		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "signingkey_tenant_id",
+				Unique:  false,
+				Columns: []*schema.Column{SigningKeysColumns[5]},
+			},
+		},
 	}
 	// TenantsColumns holds the columns for the "tenants" table.
 	TenantsColumns = []*schema.Column{

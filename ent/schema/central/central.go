@@ -98,6 +98,9 @@ func (SigningKey) Edges() []ent.Edge {
 	return []ent.Edge{edge.From("tenant", Tenant.Type).Ref("signing_keys").Field("tenant_id").Unique().Required().Immutable()}
 }
 
+// Indexes of signing keys.
+func (SigningKey) Indexes() []ent.Index { return []ent.Index{index.Fields("tenant_id")} }
+
 // Annotations names the table.
 func (SigningKey) Annotations() []schema.Annotation {
 	return []schema.Annotation{shared.Table("signing_keys")}
