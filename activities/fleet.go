@@ -1,0 +1,115 @@
+package activities
+
+import (
+	"context"
+	"slices"
+
+	"go.temporal.io/sdk/activity"
+
+	"tenantry/internal/apperr"
+	"tenantry/internal/db"
+	"tenantry/internal/ids"
+)
+
+// StepOutboxSweep drains a tenant's outbox, marked or not (W1).
+const StepOutboxSweep = "outbox_sweep"
+
+// FleetSteps is every step a fleet pass knows, in the order it runs them.
+var FleetSteps = []string{StepOutboxSweep}
+
+// Fleet is what visits every tenant by the clock.
+type Fleet struct {
+	// Active answers the ids of active tenants after one, in order
+	// (tenants.Service.ActiveAfter).
+	Active func(ctx context.Context, after ids.Tenant, limit int) ([]ids.Tenant, error)
+	// Lease answers an active tenant's database (tenants.Router.Lease).
+	Lease func(context.Context, ids.Tenant) (*db.Lease, error)
+	// Drain empties the outbox (mailer.Mailer.DrainTenant).
+	Drain func(ctx context.Context, l *db.Lease, limit int) (int, error)
+}
+
+// Page asks for the tenants after a cursor.
+type Page struct {
+	// After is the last tenant of the page before; zero begins.
+	After ids.Tenant `json:"after,omitzero"`
+	Limit int        `json:"limit"`
+}
+
+// PageResult is the tenants of a page; fewer than asked for is the last one.
+type PageResult struct {
+	Tenants []ids.Tenant `json:"tenants"`
+}
+
+// Visit names a tenant and the steps to run there.
+type Visit struct {
+	TenantID ids.Tenant `json:"tenant_id"`
+	Steps    []string   `json:"steps"`
+}
+
+// VisitResult is how a visit went.
+type VisitResult struct {
+	// Skipped: the tenant is not active any more.
+	Skipped bool `json:"skipped,omitempty"`
+}
+
+// FleetPage answers the next tenants to visit.
+func (a *Fleet) FleetPage(ctx context.Context, in Page) (PageResult, error) {
+	found, err := a.Active(ctx, in.After, in.Limit)
+	return PageResult{Tenants: found}, forward(ctx, err)
+}
+
+// FleetVisit runs the steps on one lease. A failed step does not keep the
+// tenant from the others; the first error is the visit's.
+func (a *Fleet) FleetVisit(ctx context.Context, in Visit) (VisitResult, error) {
+	lease, err := a.Lease(ctx, in.TenantID)
+	if refused(err) {
+		return VisitResult{Skipped: true}, nil
+	}
+	if err != nil {
+		return VisitResult{}, forward(ctx, err)
+	}
+	defer lease.Release()
+	return VisitResult{}, forward(ctx, a.run(ctx, lease, in.Steps))
+}
+
+func (a *Fleet) run(ctx context.Context, lease *db.Lease, steps []string) error {
+	var first error
+	for _, step := range FleetSteps {
+		if !slices.Contains(steps, step) {
+			continue
+		}
+		if err := a.step(ctx, lease, step); err != nil {
+			activity.GetLogger(ctx).Warn("Fleet step failed.", "step", step, "tenant", lease.Tenant.String(), "reason", apperr.ReasonOf(err))
+			if first == nil {
+				first = err
+			}
+		}
+	}
+	return first
+}
+
+func (a *Fleet) step(ctx context.Context, lease *db.Lease, step string) error {
+	switch step {
+	case StepOutboxSweep:
+		return Sweep(ctx, lease, a.Drain)
+	}
+	return apperr.Newf(apperr.Invalid, "INVALID_ARGUMENT", "Unknown fleet step %q.", step)
+}
+
+const (
+	sweepBatch = 50
+	// sweepRounds bounds how long one tenant holds its lease; the rest
+	// waits for the next sweep.
+	sweepRounds = 20
+)
+
+// Sweep drains a leased tenant's outbox batch by batch. The relay uses it too.
+func Sweep(ctx context.Context, lease *db.Lease, drain func(context.Context, *db.Lease, int) (int, error)) error {
+	for range sweepRounds {
+		sent, err := drain(ctx, lease, sweepBatch)
+		if err != nil || sent < sweepBatch {
+			return err
+		}
+	}
+	return nil
+}
