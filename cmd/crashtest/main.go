@@ -4,7 +4,8 @@
 // ends whole or without a trace.
 //
 //	crashtest                         the whole matrix and the faults
-//	crashtest -points 12 -seed 7      a sample of the matrix
+//	crashtest -points 12 -seed 7      every path, and a sample of the matrix
+//	crashtest -faults -seed 7         the faults alone
 //	crashtest -sabotage DropRole -points 2
 //	                                  that compensation does nothing: must be red
 package main
@@ -33,6 +34,7 @@ func run(ctx context.Context) int {
 	o := crash.Options{}
 	flag.IntVar(&o.Points, "points", 0, "run this many points of the matrix instead of all of it and the faults")
 	flag.Uint64Var(&o.Seed, "seed", 1, "which points, and when the faults happen")
+	flag.BoolVar(&o.FaultsOnly, "faults", false, "run the faults alone: cancellations, servers, API")
 	flag.IntVar(&o.Lanes, "lanes", 2, "systems beside each other")
 	flag.DurationVar(&o.PointTime, "point-time", 0, "longest time of a point (2m)")
 	flag.StringVar(&o.Sabotage, "sabotage", "", "name of a compensation that shall do nothing; the harness must go red")
