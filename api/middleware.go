@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -154,6 +155,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 // limit bounds what a request may send and how long it may take.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer swallow(w, r.Body, edge.From(r.Context()))
 		if r.ContentLength > maxBody {
 			s.fail(w, r, errTooLarge())
 			return
@@ -174,8 +176,24 @@ func (s *Server) limit(next http.Handler) http.Handler {
 	})
 }
 
+// swallowed is how much of a refused body is read before the answer leaves.
+const swallowed = 8 << 20
+
+// swallow reads on, bounded in bytes and time, when a body was too large: a
+// client that is cut off while it sends reports a broken pipe and never reads
+// why.
+func swallow(w http.ResponseWriter, body io.Reader, call *edge.Call) {
+	if call.Reason != reasonTooLarge {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(2 * time.Second)) // a recorder has none
+	_, _ = io.CopyN(io.Discard, body, swallowed)                                       // what is left is cut off
+}
+
+const reasonTooLarge = "BODY_TOO_LARGE"
+
 func errTooLarge() error {
-	return apperr.Newf(apperr.Invalid, "BODY_TOO_LARGE", "The body is too large: at most %d bytes (1 MiB), sent and decompressed.", maxBody).
+	return apperr.Newf(apperr.Invalid, reasonTooLarge, "The body is too large: at most %d bytes (1 MiB), sent and decompressed.", maxBody).
 		WithStatus(http.StatusRequestEntityTooLarge)
 }
 
