@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
@@ -178,15 +179,13 @@ func TestFleetPass_VisitsAFewAtATime(t *testing.T) {
 	var mu sync.Mutex
 	open, most := 0, 0
 	full := make(chan struct{})
+	var once sync.Once
 	w.answer = func(ids.Tenant) (activities.VisitResult, error) {
 		mu.Lock()
 		open++
-		if most = max(most, open); most == 8 && open == 8 {
-			select {
-			case <-full:
-			default:
-				close(full)
-			}
+		if most = max(most, open); open == 8 {
+			// All wait a while longer: a ninth would join them.
+			once.Do(func() { time.AfterFunc(300*time.Millisecond, func() { close(full) }) })
 		}
 		mu.Unlock()
 		<-full

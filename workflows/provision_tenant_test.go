@@ -75,39 +75,16 @@ func tenant(t *testing.T) ids.Tenant {
 	return id
 }
 
-// expect plans exactly these calls, each with its exact input, and runs.
+// run plans exactly these calls, each with its exact input, and runs. Other
+// calls are answered too: they show in the list and do not hang the test.
 func (w *world) run(want []string) (workflows.ProvisionTenantResult, error) {
-	tid := tenant(w.t)
 	var a *activities.Provisioning
 	for _, n := range a.Activities() {
 		w.RegisterActivityWithOptions(n.Func, activityOptions(n.Name))
 	}
-	times := map[string]int{}
-	for _, n := range want {
-		times[n]++
-	}
-	in, target := activities.Tenant{TenantID: tid}, activities.Target{TenantID: tid, Database: "tn_db", Role: "tn_role"}
-	for name, n := range times {
-		switch name {
-		case activities.NameTakeReservation:
-			w.OnActivity(name, mock.Anything, in).Times(n).Return(func(context.Context, activities.Tenant) (activities.Reservation, error) {
-				return w.found, w.called(name)
-			})
-		case activities.NameBeginCompensation:
-			w.OnActivity(name, mock.Anything, in).Times(n).Return(func(context.Context, activities.Tenant) (activities.Compensation, error) {
-				return activities.Compensation{Active: w.active}, w.called(name)
-			})
-		case activities.NameRelease:
-			w.OnActivity(name, mock.Anything, mock.Anything).Times(n).Return(func(_ context.Context, r activities.Released) error {
-				require.Equal(w.t, tid, r.TenantID)
-				w.reason = r.Reason
-				return w.called(name)
-			})
-		case activities.NameSeedRoles, activities.NameInviteOwner, activities.NameCreateSigningKey, activities.NameActivate,
-			activities.NameDeleteSigningKeys:
-			w.OnActivity(name, mock.Anything, in).Times(n).Return(func(context.Context, activities.Tenant) error { return w.called(name) })
-		default:
-			w.OnActivity(name, mock.Anything, target).Times(n).Return(func(context.Context, activities.Target) error { return w.called(name) })
+	for _, n := range a.Activities() {
+		if call := w.plan(n.Name); !slices.Contains(want, n.Name) {
+			call.Maybe()
 		}
 	}
 	w.SetStartWorkflowOptions(client.StartWorkflowOptions{ID: w.id, TaskQueue: ids.QueueProvisioning})
@@ -121,6 +98,31 @@ func (w *world) run(want []string) (workflows.ProvisionTenantResult, error) {
 		require.NoError(w.t, w.GetWorkflowResult(&r))
 	}
 	return r, err
+}
+
+func (w *world) plan(name string) *testsuite.MockCallWrapper {
+	tid := tenant(w.t)
+	in, target := activities.Tenant{TenantID: tid}, activities.Target{TenantID: tid, Database: "tn_db", Role: "tn_role"}
+	switch name {
+	case activities.NameTakeReservation:
+		return w.OnActivity(name, mock.Anything, in).Return(func(context.Context, activities.Tenant) (activities.Reservation, error) {
+			return w.found, w.called(name)
+		})
+	case activities.NameBeginCompensation:
+		return w.OnActivity(name, mock.Anything, in).Return(func(context.Context, activities.Tenant) (activities.Compensation, error) {
+			return activities.Compensation{Active: w.active}, w.called(name)
+		})
+	case activities.NameRelease:
+		return w.OnActivity(name, mock.Anything, mock.Anything).Return(func(_ context.Context, r activities.Released) error {
+			require.Equal(w.t, tid, r.TenantID)
+			w.reason = r.Reason
+			return w.called(name)
+		})
+	case activities.NameSeedRoles, activities.NameInviteOwner, activities.NameCreateSigningKey, activities.NameActivate,
+		activities.NameDeleteSigningKeys:
+		return w.OnActivity(name, mock.Anything, in).Return(func(context.Context, activities.Tenant) error { return w.called(name) })
+	}
+	return w.OnActivity(name, mock.Anything, target).Return(func(context.Context, activities.Target) error { return w.called(name) })
 }
 
 func (w *world) called(name string) error {

@@ -59,6 +59,12 @@ func (m *Mailer) DrainTenant(ctx context.Context, l *db.Lease, limit int) (int, 
 	if err != nil {
 		return 0, err
 	}
+	// Claiming marks the tenant, and a marked tenant is swept again: where
+	// nothing waits, the sweeps must come to an end.
+	waiting, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) (bool, error) { return outbox.Waiting(ctx, tx, outbox.KindMail) })
+	if err != nil || !waiting {
+		return 0, err
+	}
 	letters, err := db.InTenant(ctx, l, func(tx db.TenantTx) ([]letter, error) { return m.claim(ctx, tx, e, limit) })
 	if err != nil || len(letters) == 0 {
 		return 0, err

@@ -85,6 +85,17 @@ func insert(ctx context.Context, tx db.Tx, now time.Time, kind, name string, ten
 	return nil
 }
 
+// Waiting reports whether tx's outbox holds an unfinished row of a kind, due or
+// not. It only reads, so asking leaves no mark.
+func Waiting(ctx context.Context, tx db.Tx, kind string) (bool, error) {
+	var found bool
+	err := tx.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM outbox WHERE done_at IS NULL AND kind = $1)`, kind).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("look into outbox: %w", err)
+	}
+	return found, nil
+}
+
 // Row is a claimed row.
 type Row struct {
 	ID          uuid.UUID

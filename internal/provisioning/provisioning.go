@@ -61,7 +61,8 @@ func (s *Service) TakeReservation(ctx context.Context, t ids.Tenant, workflowID 
 		}
 		plan := Plan{State: row.State, Database: row.DatabaseName, Role: row.RoleName}
 		if row.State != tenants.Reserved {
-			if row.WorkflowID != workflowID {
+			// Cancelled before its first step, it is failing and nobody's yet.
+			if row.WorkflowID != "" && row.WorkflowID != workflowID {
 				return Plan{}, apperr.New(apperr.Precondition, "TENANT_STATE", "Another workflow holds this reservation.")
 			}
 			return plan, nil
@@ -261,10 +262,13 @@ func (s *Service) BeginCompensation(ctx context.Context, t ids.Tenant) (active b
 		if err != nil {
 			return false, goneIsDone(err)
 		}
-		if row.State == tenants.Active {
+		switch row.State {
+		case tenants.Active:
 			return true, nil
+		case tenants.Reserved, tenants.Provisioning, tenants.Failing:
+			return false, fail(ctx, tx, t)
 		}
-		return false, fail(ctx, tx, t)
+		return false, stateError(row.State, tenants.Provisioning)
 	})
 }
 

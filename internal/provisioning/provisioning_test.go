@@ -92,6 +92,16 @@ func (w *world) startMail(urls tenants.URLs, now clock.Clock) {
 	})
 }
 
+// otherProcess is a router that shares nothing with the world's.
+func (w *world) otherProcess() *tenants.Router {
+	w.t.Helper()
+	pm := pools.New(pools.Options{Budget: 4, Share: 2})
+	w.t.Cleanup(func() { require.NoError(w.t, pm.Close(context.Background())) })
+	r, err := tenants.NewRouter(w.directory, pm, outbox.NewMarks(w.Central, testdb.Log()), w.CentralURL)
+	require.NoError(w.t, err)
+	return r
+}
+
 func reserveInput(slug string) tenants.ReserveInput {
 	return tenants.ReserveInput{
 		Slug: slug, Name: "Acme", OwnerEmail: "owner@acme.example",
@@ -261,6 +271,18 @@ func TestBeginCompensation_StopsEveryStepForward(t *testing.T) {
 	require.Equal(t, operations.Failed, got.State)
 	require.Equal(t, "CREATE_FAILED", got.Reason)
 	w.reserve("acme") // the slug is free again
+}
+
+func TestTakeReservation_GoesOnWithOneCancelledBeforeItsFirstStep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	op := w.reserve("acme")
+	active, err := w.prov.BeginCompensation(t.Context(), op.Tenant)
+	require.NoError(t, err)
+	require.False(t, active)
+	plan, err := w.prov.TakeReservation(t.Context(), op.Tenant, op.WorkflowID)
+	require.NoError(t, err)
+	require.Equal(t, tenants.Failing, plan.State, "a second run must be able to take it back")
 }
 
 func TestTakeReservation_RefusesAnotherWorkflow(t *testing.T) {

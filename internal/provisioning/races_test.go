@@ -178,5 +178,18 @@ func TestMarks_OutliveTheTransactionAndAreFoundBySweeps(t *testing.T) {
 	dirty, _, err = outbox.DirtySince(t.Context(), w.Central, since.Add(db.MaxTx+30*time.Second))
 	require.NoError(t, err)
 	require.Equal(t, []ids.Tenant{e.ID}, dirty)
-	_ = l
+
+	w.token(l, "owner@acme.example") // sends what waits
+	_, err = w.Provisioner.Exec(t.Context(), `DELETE FROM outbox_dirty`)
+	require.NoError(t, err)
+	again := w.otherProcess() // it has made no mark yet
+	lease, err := again.Lease(t.Context(), e.ID)
+	require.NoError(t, err)
+	defer lease.Release()
+	n, err := w.mailer.DrainTenant(t.Context(), lease, 10)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	dirty, _, err = outbox.DirtySince(t.Context(), w.Central, time.Time{})
+	require.NoError(t, err)
+	require.Empty(t, dirty, "draining an empty outbox must not mark it: sweeps would never end")
 }

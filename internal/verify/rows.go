@@ -67,6 +67,12 @@ func (s *scan) tenantOf(name string) *tenant {
 	return nil
 }
 
+// failing reports whether the object is of a tenant that is being taken back.
+func (s *scan) failing(name string) bool {
+	t := s.tenantOf(name)
+	return t != nil && t.State == "failing"
+}
+
 // rowCheck is a query whose rows are subjects of one discrepancy.
 type rowCheck struct{ code, sql, sentence string }
 

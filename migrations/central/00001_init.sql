@@ -175,3 +175,5 @@ CREATE TABLE "signing_keys" (
   PRIMARY KEY ("id"),
   CONSTRAINT "signing_keys_tenants_signing_keys" FOREIGN KEY ("tenant_id") REFERENCES "tenants" ("id") ON UPDATE NO ACTION ON DELETE CASCADE
 );
+-- create index "signingkey_tenant_id" to table: "signing_keys"
+CREATE INDEX "signingkey_tenant_id" ON "signing_keys" ("tenant_id");

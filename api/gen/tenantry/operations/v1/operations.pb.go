@@ -144,7 +144,8 @@ type Operation struct {
 	// "tenant.provision".
 	Kind  string         `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	State OperationState `protobuf:"varint,3,opt,name=state,proto3,enum=tenantry.operations.v1.OperationState" json:"state,omitempty"`
-	// Why it failed; empty otherwise.
+	// Why it failed; empty otherwise. A name of Reason without its prefix, or one
+	// of CANCELLED, TIMEOUT, INTERRUPTED and INTERNAL.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The tenant it is about, a UUID.
 	TenantId string `protobuf:"bytes,5,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
