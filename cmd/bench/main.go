@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -60,6 +61,8 @@ func bench(ctx context.Context, only string, runs int) error {
 	sys, err := systest.Start(ctx, systest.Options{Env: map[string]string{
 		// One client is the whole load here.
 		"TENANTRY_FLOOD_PER_SECOND": "1000000",
+		// The bare hashes run as many at once as the semaphore lets through.
+		"TENANTRY_HASH_CONCURRENCY": strconv.Itoa(loginWidth()),
 	}})
 	if err != nil {
 		return err
