@@ -114,22 +114,10 @@ func validateSource(name, callback string) error {
 
 // ListSources answers the sources in the order they were created.
 func (s *Service) ListSources(ctx context.Context, p page.Request) (page.Result[Source], error) {
-	size, err := p.Size()
-	if err != nil {
-		return page.Result[Source]{}, err
-	}
 	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Source], error) {
-		after, err := p.After(tx.DataKey(), "hook_sources")
-		if err != nil {
-			return page.Result[Source]{}, err
-		}
-		rows, err := list(ctx, tx, after, size+1)
-		if err != nil {
-			return page.Result[Source]{}, err
-		}
-		return page.Cut(rows, size, tx.DataKey(), "hook_sources", func(src Source) page.Position {
-			return page.Position{CreatedAt: src.CreatedAt, ID: src.ID}
-		})
+		return page.Walk(p, tx.DataKey(), "hook_sources", func(after *page.Position, limit int) ([]Source, error) {
+			return list(ctx, tx, after, limit)
+		}, func(src Source) page.Position { return page.Position{CreatedAt: src.CreatedAt, ID: src.ID} })
 	})
 }
 

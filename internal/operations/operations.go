@@ -104,22 +104,10 @@ func (s *Service) withSteps(ctx context.Context, o Operation) Operation {
 
 // List answers operations, newest first; with a source, only that source's.
 func (s *Service) List(ctx context.Context, p page.Request, source *uuid.UUID) (page.Result[Operation], error) {
-	size, err := p.Size()
-	if err != nil {
-		return page.Result[Operation]{}, err
-	}
 	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Operation], error) {
-		after, err := p.After(tx.DataKey(), "operations")
-		if err != nil {
-			return page.Result[Operation]{}, err
-		}
-		rows, err := list(ctx, tx, after, source, size+1)
-		if err != nil {
-			return page.Result[Operation]{}, err
-		}
-		return page.Cut(rows, size, tx.DataKey(), "operations", func(o Operation) page.Position {
-			return page.Position{CreatedAt: o.CreatedAt, ID: o.ID.UUID()}
-		})
+		return page.Walk(p, tx.DataKey(), "operations", func(after *page.Position, limit int) ([]Operation, error) {
+			return list(ctx, tx, after, source, limit)
+		}, func(o Operation) page.Position { return page.Position{CreatedAt: o.CreatedAt, ID: o.ID.UUID()} })
 	})
 }
 

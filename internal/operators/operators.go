@@ -166,22 +166,10 @@ func CreateTx(ctx context.Context, tx db.CentralTx, now time.Time, in CreateInpu
 
 // List answers the keys in the order they were created.
 func (s *Service) List(ctx context.Context, p page.Request) (page.Result[Key], error) {
-	size, err := p.Size()
-	if err != nil {
-		return page.Result[Key]{}, err
-	}
 	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Key], error) {
-		after, err := p.After(tx.DataKey(), "operator_keys")
-		if err != nil {
-			return page.Result[Key]{}, err
-		}
-		rows, err := list(ctx, tx, after, size+1)
-		if err != nil {
-			return page.Result[Key]{}, err
-		}
-		return page.Cut(rows, size, tx.DataKey(), "operator_keys", func(k Key) page.Position {
-			return page.Position{CreatedAt: k.CreatedAt, ID: k.ID}
-		})
+		return page.Walk(p, tx.DataKey(), "operator_keys", func(after *page.Position, limit int) ([]Key, error) {
+			return list(ctx, tx, after, limit)
+		}, func(k Key) page.Position { return page.Position{CreatedAt: k.CreatedAt, ID: k.ID} })
 	})
 }
 

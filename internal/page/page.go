@@ -76,6 +76,24 @@ func (r Request) After(key secrets.DataKey, list string) (*Position, error) {
 	return &Position{CreatedAt: time.UnixMicro(micros).UTC(), ID: uuid.UUID(plain[8:])}, nil
 }
 
+// Walk answers one page: it opens the cursor, fetches one row more than the
+// page shows, and cuts.
+func Walk[T any](r Request, key secrets.DataKey, list string, fetch func(after *Position, limit int) ([]T, error), at func(T) Position) (Result[T], error) {
+	size, err := r.Size()
+	if err != nil {
+		return Result[T]{}, err
+	}
+	after, err := r.After(key, list)
+	if err != nil {
+		return Result[T]{}, err
+	}
+	rows, err := fetch(after, size+1)
+	if err != nil {
+		return Result[T]{}, err
+	}
+	return Cut(rows, size, key, list, at)
+}
+
 // Cut makes a page of rows fetched with one more than size: the extra row
 // only tells that there is a next page.
 func Cut[T any](rows []T, size int, key secrets.DataKey, list string, at func(T) Position) (Result[T], error) {

@@ -214,21 +214,9 @@ func (s *Service) Get(ctx context.Context, id ids.Tenant) (Tenant, error) {
 
 // List answers tenants in the order they were created.
 func (s *Service) List(ctx context.Context, p page.Request) (page.Result[Tenant], error) {
-	size, err := p.Size()
-	if err != nil {
-		return page.Result[Tenant]{}, err
-	}
 	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Tenant], error) {
-		after, err := p.After(tx.DataKey(), "tenants")
-		if err != nil {
-			return page.Result[Tenant]{}, err
-		}
-		rows, err := list(ctx, tx, after, size+1)
-		if err != nil {
-			return page.Result[Tenant]{}, err
-		}
-		return page.Cut(rows, size, tx.DataKey(), "tenants", func(t Tenant) page.Position {
-			return page.Position{CreatedAt: t.CreatedAt, ID: t.ID.UUID()}
-		})
+		return page.Walk(p, tx.DataKey(), "tenants", func(after *page.Position, limit int) ([]Tenant, error) {
+			return list(ctx, tx, after, limit)
+		}, func(t Tenant) page.Position { return page.Position{CreatedAt: t.CreatedAt, ID: t.ID.UUID()} })
 	})
 }

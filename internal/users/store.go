@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"fmt"
 
 	"entgo.io/ent/dialect/sql"
 
@@ -20,7 +21,7 @@ func list(ctx context.Context, tx db.TenantTx, after *page.Position, limit int) 
 	}
 	rows, err := q.All(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list users: %w", err)
 	}
 	out := make([]User, len(rows))
 	for i, r := range rows {
