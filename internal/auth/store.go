@@ -18,6 +18,7 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
+	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
 	"tenantry/internal/secrets"
 )
@@ -154,7 +155,7 @@ func SubjectKey(ctx context.Context, tx db.TenantTx, id uuid.UUID) (secrets.Subj
 func openRegistration(ctx context.Context, tx db.TenantTx, id uuid.UUID) (NewUser, error) {
 	r, err := tx.Ent().Registration.Get(ctx, id)
 	if tenantdb.IsNotFound(err) {
-		return NewUser{}, apperr.New(apperr.Invalid, "TOKEN_INVALID", "token: the link is not valid any more. It may have been used, replaced or expired.")
+		return NewUser{}, onetime.ErrInvalid()
 	}
 	if err != nil {
 		return NewUser{}, fmt.Errorf("load registration: %w", err)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"tenantry/internal/apperr"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -150,8 +149,4 @@ func (s *Service) join(ctx context.Context, tx db.TenantTx, inv invitationRow, u
 		Actor: audit.User(ids.User(u.ID)), Action: "invitation.accepted", TargetKind: "invitation", TargetID: inv.id,
 		TenantID: tx.Tenant(), RequestID: m.RequestID, After: map[string]any{"user_id": u.ID},
 	})
-}
-
-func errGone() error {
-	return apperr.New(apperr.Invalid, "TOKEN_INVALID", "token: the link is not valid any more. It may have been used, replaced or expired.")
 }

@@ -10,6 +10,7 @@ import (
 	"tenantry/ent/tenantdb"
 	"tenantry/ent/tenantdb/invitation"
 	"tenantry/internal/db"
+	"tenantry/internal/onetime"
 )
 
 type invitationRow struct {
@@ -46,7 +47,7 @@ func open(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time, lock
 	}
 	r, err := q.Only(ctx)
 	if tenantdb.IsNotFound(err) {
-		return invitationRow{}, errGone()
+		return invitationRow{}, onetime.ErrInvalid()
 	}
 	if err != nil {
 		return invitationRow{}, fmt.Errorf("load invitation: %w", err)

@@ -28,7 +28,9 @@ const (
 	Invitation  = "invitation"
 )
 
-func errInvalid() error {
+// ErrInvalid is the one refusal of a link that does not work, whatever the cause:
+// modules whose own row has gone answer it too.
+func ErrInvalid() error {
 	return apperr.New(apperr.Invalid, "TOKEN_INVALID", "token: the link is not valid any more. It may have been used, replaced or expired.")
 }
 
@@ -63,13 +65,13 @@ func Check(ctx context.Context, tx db.TenantTx, purpose, token string, now time.
 func one(ctx context.Context, tx db.TenantTx, query, purpose, token string, now time.Time) (uuid.UUID, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) != 32 {
-		return uuid.Nil, errInvalid()
+		return uuid.Nil, ErrInvalid()
 	}
 	hash := sha256.Sum256(raw)
 	var subject uuid.UUID
 	err = tx.SQL().QueryRowContext(ctx, query, hash[:], purpose, now).Scan(&subject)
 	if errors.Is(err, sql.ErrNoRows) {
-		return uuid.Nil, errInvalid()
+		return uuid.Nil, ErrInvalid()
 	}
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("one-time value %s: %w", purpose, err)
