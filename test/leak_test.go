@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -71,6 +73,9 @@ func search(t *testing.T, files []string, words map[string]string) []string {
 	var found []string
 	for _, file := range files {
 		content, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(file, "-journal") {
+			continue // SQLite deletes it at each commit; it held pages as they were before
+		}
 		require.NoError(t, err)
 		for what, word := range words {
 			for form, needle := range forms(word) {
