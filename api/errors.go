@@ -126,7 +126,7 @@ func (s *Server) failure(ctx context.Context, err error) *connect.Error {
 // encodable builds the error with its google.rpc details.
 func encodable(e *apperr.Error, requestID string) *connect.Error {
 	out := connect.NewError(codes[e.Kind], e.Message)
-	details := []proto.Message{&errdetails.ErrorInfo{Reason: e.Reason, Domain: errorDomain}}
+	details := []proto.Message{&errdetails.ErrorInfo{Reason: e.Reason, Domain: errorDomain, Metadata: e.Metadata}}
 	if len(e.Fields) > 0 {
 		bad := &errdetails.BadRequest{}
 		for _, f := range e.Fields {

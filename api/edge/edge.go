@@ -11,6 +11,7 @@ import (
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
 	"tenantry/internal/operators"
+	"tenantry/internal/rbac"
 	"tenantry/internal/tenants"
 )
 
@@ -71,6 +72,11 @@ func (c *Call) Actor() audit.Actor {
 	default:
 		return audit.Anonymous
 	}
+}
+
+// Member is the caller inside a tenant, with their rights.
+func (c *Call) Member() rbac.Actor {
+	return rbac.Actor{Actor: c.Actor(), User: c.User.User, Permissions: c.User.Permissions, RequestID: c.RequestID}
 }
 
 // Meta is what the account use cases keep of a request.

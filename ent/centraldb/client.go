@@ -15,6 +15,7 @@ import (
 	"tenantry/ent/centraldb/hookreceipt"
 	"tenantry/ent/centraldb/hooksecret"
 	"tenantry/ent/centraldb/hooksource"
+	"tenantry/ent/centraldb/idempotencymark"
 	"tenantry/ent/centraldb/installation"
 	"tenantry/ent/centraldb/operation"
 	"tenantry/ent/centraldb/operatorkey"
@@ -43,6 +44,8 @@ type Client struct {
 	HookSecret *HookSecretClient
 	// HookSource is the client for interacting with the HookSource builders.
 	HookSource *HookSourceClient
+	// IdempotencyMark is the client for interacting with the IdempotencyMark builders.
+	IdempotencyMark *IdempotencyMarkClient
 	// Installation is the client for interacting with the Installation builders.
 	Installation *InstallationClient
 	// Operation is the client for interacting with the Operation builders.
@@ -72,6 +75,7 @@ func (c *Client) init() {
 	c.HookReceipt = NewHookReceiptClient(c.config)
 	c.HookSecret = NewHookSecretClient(c.config)
 	c.HookSource = NewHookSourceClient(c.config)
+	c.IdempotencyMark = NewIdempotencyMarkClient(c.config)
 	c.Installation = NewInstallationClient(c.config)
 	c.Operation = NewOperationClient(c.config)
 	c.OperatorKey = NewOperatorKeyClient(c.config)
@@ -169,19 +173,20 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 	cfg := c.config
 	cfg.driver = tx
 	return &Tx{
-		ctx:          ctx,
-		config:       cfg,
-		Audit:        NewAuditClient(cfg),
-		HookReceipt:  NewHookReceiptClient(cfg),
-		HookSecret:   NewHookSecretClient(cfg),
-		HookSource:   NewHookSourceClient(cfg),
-		Installation: NewInstallationClient(cfg),
-		Operation:    NewOperationClient(cfg),
-		OperatorKey:  NewOperatorKeyClient(cfg),
-		Outbox:       NewOutboxClient(cfg),
-		OutboxDirty:  NewOutboxDirtyClient(cfg),
-		SigningKey:   NewSigningKeyClient(cfg),
-		Tenant:       NewTenantClient(cfg),
+		ctx:             ctx,
+		config:          cfg,
+		Audit:           NewAuditClient(cfg),
+		HookReceipt:     NewHookReceiptClient(cfg),
+		HookSecret:      NewHookSecretClient(cfg),
+		HookSource:      NewHookSourceClient(cfg),
+		IdempotencyMark: NewIdempotencyMarkClient(cfg),
+		Installation:    NewInstallationClient(cfg),
+		Operation:       NewOperationClient(cfg),
+		OperatorKey:     NewOperatorKeyClient(cfg),
+		Outbox:          NewOutboxClient(cfg),
+		OutboxDirty:     NewOutboxDirtyClient(cfg),
+		SigningKey:      NewSigningKeyClient(cfg),
+		Tenant:          NewTenantClient(cfg),
 	}, nil
 }
 
@@ -199,19 +204,20 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 	cfg := c.config
 	cfg.driver = &txDriver{tx: tx, drv: c.driver}
 	return &Tx{
-		ctx:          ctx,
-		config:       cfg,
-		Audit:        NewAuditClient(cfg),
-		HookReceipt:  NewHookReceiptClient(cfg),
-		HookSecret:   NewHookSecretClient(cfg),
-		HookSource:   NewHookSourceClient(cfg),
-		Installation: NewInstallationClient(cfg),
-		Operation:    NewOperationClient(cfg),
-		OperatorKey:  NewOperatorKeyClient(cfg),
-		Outbox:       NewOutboxClient(cfg),
-		OutboxDirty:  NewOutboxDirtyClient(cfg),
-		SigningKey:   NewSigningKeyClient(cfg),
-		Tenant:       NewTenantClient(cfg),
+		ctx:             ctx,
+		config:          cfg,
+		Audit:           NewAuditClient(cfg),
+		HookReceipt:     NewHookReceiptClient(cfg),
+		HookSecret:      NewHookSecretClient(cfg),
+		HookSource:      NewHookSourceClient(cfg),
+		IdempotencyMark: NewIdempotencyMarkClient(cfg),
+		Installation:    NewInstallationClient(cfg),
+		Operation:       NewOperationClient(cfg),
+		OperatorKey:     NewOperatorKeyClient(cfg),
+		Outbox:          NewOutboxClient(cfg),
+		OutboxDirty:     NewOutboxDirtyClient(cfg),
+		SigningKey:      NewSigningKeyClient(cfg),
+		Tenant:          NewTenantClient(cfg),
 	}, nil
 }
 
@@ -241,8 +247,9 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.Audit, c.HookReceipt, c.HookSecret, c.HookSource, c.Installation, c.Operation,
-		c.OperatorKey, c.Outbox, c.OutboxDirty, c.SigningKey, c.Tenant,
+		c.Audit, c.HookReceipt, c.HookSecret, c.HookSource, c.IdempotencyMark,
+		c.Installation, c.Operation, c.OperatorKey, c.Outbox, c.OutboxDirty,
+		c.SigningKey, c.Tenant,
 	} {
 		n.Use(hooks...)
 	}
@@ -252,8 +259,9 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.Audit, c.HookReceipt, c.HookSecret, c.HookSource, c.Installation, c.Operation,
-		c.OperatorKey, c.Outbox, c.OutboxDirty, c.SigningKey, c.Tenant,
+		c.Audit, c.HookReceipt, c.HookSecret, c.HookSource, c.IdempotencyMark,
+		c.Installation, c.Operation, c.OperatorKey, c.Outbox, c.OutboxDirty,
+		c.SigningKey, c.Tenant,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -270,6 +278,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.HookSecret.mutate(ctx, m)
 	case *HookSourceMutation:
 		return c.HookSource.mutate(ctx, m)
+	case *IdempotencyMarkMutation:
+		return c.IdempotencyMark.mutate(ctx, m)
 	case *InstallationMutation:
 		return c.Installation.mutate(ctx, m)
 	case *OperationMutation:
@@ -818,6 +828,139 @@ func (c *HookSourceClient) mutate(ctx context.Context, m *HookSourceMutation) (V
 		return (&HookSourceDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("centraldb: unknown HookSource mutation op: %q", m.Op())
+	}
+}
+
+// IdempotencyMarkClient is a client for the IdempotencyMark schema.
+type IdempotencyMarkClient struct {
+	config
+}
+
+// NewIdempotencyMarkClient returns a client for the IdempotencyMark from the given config.
+func NewIdempotencyMarkClient(c config) *IdempotencyMarkClient {
+	return &IdempotencyMarkClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `idempotencymark.Hooks(f(g(h())))`.
+func (c *IdempotencyMarkClient) Use(hooks ...Hook) {
+	c.hooks.IdempotencyMark = append(c.hooks.IdempotencyMark, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `idempotencymark.Intercept(f(g(h())))`.
+func (c *IdempotencyMarkClient) Intercept(interceptors ...Interceptor) {
+	c.inters.IdempotencyMark = append(c.inters.IdempotencyMark, interceptors...)
+}
+
+// Create returns a builder for creating a IdempotencyMark entity.
+func (c *IdempotencyMarkClient) Create() *IdempotencyMarkCreate {
+	mutation := newIdempotencyMarkMutation(c.config, OpCreate)
+	return &IdempotencyMarkCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of IdempotencyMark entities.
+func (c *IdempotencyMarkClient) CreateBulk(builders ...*IdempotencyMarkCreate) *IdempotencyMarkCreateBulk {
+	return &IdempotencyMarkCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *IdempotencyMarkClient) MapCreateBulk(slice any, setFunc func(*IdempotencyMarkCreate, int)) *IdempotencyMarkCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &IdempotencyMarkCreateBulk{err: fmt.Errorf("calling to IdempotencyMarkClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*IdempotencyMarkCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &IdempotencyMarkCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for IdempotencyMark.
+func (c *IdempotencyMarkClient) Update() *IdempotencyMarkUpdate {
+	mutation := newIdempotencyMarkMutation(c.config, OpUpdate)
+	return &IdempotencyMarkUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *IdempotencyMarkClient) UpdateOne(_m *IdempotencyMark) *IdempotencyMarkUpdateOne {
+	mutation := newIdempotencyMarkMutation(c.config, OpUpdateOne, withIdempotencyMark(_m))
+	return &IdempotencyMarkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *IdempotencyMarkClient) UpdateOneID(id uuid.UUID) *IdempotencyMarkUpdateOne {
+	mutation := newIdempotencyMarkMutation(c.config, OpUpdateOne, withIdempotencyMarkID(id))
+	return &IdempotencyMarkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for IdempotencyMark.
+func (c *IdempotencyMarkClient) Delete() *IdempotencyMarkDelete {
+	mutation := newIdempotencyMarkMutation(c.config, OpDelete)
+	return &IdempotencyMarkDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *IdempotencyMarkClient) DeleteOne(_m *IdempotencyMark) *IdempotencyMarkDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *IdempotencyMarkClient) DeleteOneID(id uuid.UUID) *IdempotencyMarkDeleteOne {
+	builder := c.Delete().Where(idempotencymark.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &IdempotencyMarkDeleteOne{builder}
+}
+
+// Query returns a query builder for IdempotencyMark.
+func (c *IdempotencyMarkClient) Query() *IdempotencyMarkQuery {
+	return &IdempotencyMarkQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeIdempotencyMark},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a IdempotencyMark entity by its id.
+func (c *IdempotencyMarkClient) Get(ctx context.Context, id uuid.UUID) (*IdempotencyMark, error) {
+	return c.Query().Where(idempotencymark.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *IdempotencyMarkClient) GetX(ctx context.Context, id uuid.UUID) *IdempotencyMark {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *IdempotencyMarkClient) Hooks() []Hook {
+	return c.hooks.IdempotencyMark
+}
+
+// Interceptors returns the client interceptors.
+func (c *IdempotencyMarkClient) Interceptors() []Interceptor {
+	return c.inters.IdempotencyMark
+}
+
+func (c *IdempotencyMarkClient) mutate(ctx context.Context, m *IdempotencyMarkMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&IdempotencyMarkCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&IdempotencyMarkUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&IdempotencyMarkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&IdempotencyMarkDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("centraldb: unknown IdempotencyMark mutation op: %q", m.Op())
 	}
 }
 
@@ -1787,11 +1930,12 @@ func (c *TenantClient) mutate(ctx context.Context, m *TenantMutation) (Value, er
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Audit, HookReceipt, HookSecret, HookSource, Installation, Operation,
-		OperatorKey, Outbox, OutboxDirty, SigningKey, Tenant []ent.Hook
+		Audit, HookReceipt, HookSecret, HookSource, IdempotencyMark, Installation,
+		Operation, OperatorKey, Outbox, OutboxDirty, SigningKey, Tenant []ent.Hook
 	}
 	inters struct {
-		Audit, HookReceipt, HookSecret, HookSource, Installation, Operation,
-		OperatorKey, Outbox, OutboxDirty, SigningKey, Tenant []ent.Interceptor
+		Audit, HookReceipt, HookSecret, HookSource, IdempotencyMark, Installation,
+		Operation, OperatorKey, Outbox, OutboxDirty, SigningKey,
+		Tenant []ent.Interceptor
 	}
 )

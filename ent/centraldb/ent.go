@@ -12,6 +12,7 @@ import (
 	"tenantry/ent/centraldb/hookreceipt"
 	"tenantry/ent/centraldb/hooksecret"
 	"tenantry/ent/centraldb/hooksource"
+	"tenantry/ent/centraldb/idempotencymark"
 	"tenantry/ent/centraldb/installation"
 	"tenantry/ent/centraldb/operation"
 	"tenantry/ent/centraldb/operatorkey"
@@ -83,17 +84,18 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			audit.Table:        audit.ValidColumn,
-			hookreceipt.Table:  hookreceipt.ValidColumn,
-			hooksecret.Table:   hooksecret.ValidColumn,
-			hooksource.Table:   hooksource.ValidColumn,
-			installation.Table: installation.ValidColumn,
-			operation.Table:    operation.ValidColumn,
-			operatorkey.Table:  operatorkey.ValidColumn,
-			outbox.Table:       outbox.ValidColumn,
-			outboxdirty.Table:  outboxdirty.ValidColumn,
-			signingkey.Table:   signingkey.ValidColumn,
-			tenant.Table:       tenant.ValidColumn,
+			audit.Table:           audit.ValidColumn,
+			hookreceipt.Table:     hookreceipt.ValidColumn,
+			hooksecret.Table:      hooksecret.ValidColumn,
+			hooksource.Table:      hooksource.ValidColumn,
+			idempotencymark.Table: idempotencymark.ValidColumn,
+			installation.Table:    installation.ValidColumn,
+			operation.Table:       operation.ValidColumn,
+			operatorkey.Table:     operatorkey.ValidColumn,
+			outbox.Table:          outbox.ValidColumn,
+			outboxdirty.Table:     outboxdirty.ValidColumn,
+			signingkey.Table:      signingkey.ValidColumn,
+			tenant.Table:          tenant.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

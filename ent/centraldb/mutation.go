@@ -11,6 +11,7 @@ import (
 	"tenantry/ent/centraldb/hookreceipt"
 	"tenantry/ent/centraldb/hooksecret"
 	"tenantry/ent/centraldb/hooksource"
+	"tenantry/ent/centraldb/idempotencymark"
 	"tenantry/ent/centraldb/installation"
 	"tenantry/ent/centraldb/operation"
 	"tenantry/ent/centraldb/operatorkey"
@@ -35,17 +36,18 @@ const (
 	OpUpdateOne = ent.OpUpdateOne
 
 	// Node types.
-	TypeAudit        = "Audit"
-	TypeHookReceipt  = "HookReceipt"
-	TypeHookSecret   = "HookSecret"
-	TypeHookSource   = "HookSource"
-	TypeInstallation = "Installation"
-	TypeOperation    = "Operation"
-	TypeOperatorKey  = "OperatorKey"
-	TypeOutbox       = "Outbox"
-	TypeOutboxDirty  = "OutboxDirty"
-	TypeSigningKey   = "SigningKey"
-	TypeTenant       = "Tenant"
+	TypeAudit           = "Audit"
+	TypeHookReceipt     = "HookReceipt"
+	TypeHookSecret      = "HookSecret"
+	TypeHookSource      = "HookSource"
+	TypeIdempotencyMark = "IdempotencyMark"
+	TypeInstallation    = "Installation"
+	TypeOperation       = "Operation"
+	TypeOperatorKey     = "OperatorKey"
+	TypeOutbox          = "Outbox"
+	TypeOutboxDirty     = "OutboxDirty"
+	TypeSigningKey      = "SigningKey"
+	TypeTenant          = "Tenant"
 )
 
 // AuditMutation represents an operation that mutates the Audit nodes in the graph.
@@ -2706,6 +2708,500 @@ func (m *HookSourceMutation) ClearEdge(name string) error {
 // It returns an error if the edge is not defined in the schema.
 func (m *HookSourceMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown HookSource edge %s", name)
+}
+
+// IdempotencyMarkMutation represents an operation that mutates the IdempotencyMark nodes in the graph.
+type IdempotencyMarkMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	scope         *[]byte
+	fingerprint   *[]byte
+	reply         *[]byte
+	created_at    *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*IdempotencyMark, error)
+	predicates    []predicate.IdempotencyMark
+}
+
+var _ ent.Mutation = (*IdempotencyMarkMutation)(nil)
+
+// idempotencymarkOption allows management of the mutation configuration using functional options.
+type idempotencymarkOption func(*IdempotencyMarkMutation)
+
+// newIdempotencyMarkMutation creates new mutation for the IdempotencyMark entity.
+func newIdempotencyMarkMutation(c config, op Op, opts ...idempotencymarkOption) *IdempotencyMarkMutation {
+	m := &IdempotencyMarkMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeIdempotencyMark,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withIdempotencyMarkID sets the ID field of the mutation.
+func withIdempotencyMarkID(id uuid.UUID) idempotencymarkOption {
+	return func(m *IdempotencyMarkMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *IdempotencyMark
+		)
+		m.oldValue = func(ctx context.Context) (*IdempotencyMark, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().IdempotencyMark.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withIdempotencyMark sets the old IdempotencyMark of the mutation.
+func withIdempotencyMark(node *IdempotencyMark) idempotencymarkOption {
+	return func(m *IdempotencyMarkMutation) {
+		m.oldValue = func(context.Context) (*IdempotencyMark, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m IdempotencyMarkMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m IdempotencyMarkMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("centraldb: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of IdempotencyMark entities.
+func (m *IdempotencyMarkMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *IdempotencyMarkMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *IdempotencyMarkMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().IdempotencyMark.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetScope sets the "scope" field.
+func (m *IdempotencyMarkMutation) SetScope(b []byte) {
+	m.scope = &b
+}
+
+// Scope returns the value of the "scope" field in the mutation.
+func (m *IdempotencyMarkMutation) Scope() (r []byte, exists bool) {
+	v := m.scope
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldScope returns the old "scope" field's value of the IdempotencyMark entity.
+// If the IdempotencyMark object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *IdempotencyMarkMutation) OldScope(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldScope is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldScope requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldScope: %w", err)
+	}
+	return oldValue.Scope, nil
+}
+
+// ResetScope resets all changes to the "scope" field.
+func (m *IdempotencyMarkMutation) ResetScope() {
+	m.scope = nil
+}
+
+// SetFingerprint sets the "fingerprint" field.
+func (m *IdempotencyMarkMutation) SetFingerprint(b []byte) {
+	m.fingerprint = &b
+}
+
+// Fingerprint returns the value of the "fingerprint" field in the mutation.
+func (m *IdempotencyMarkMutation) Fingerprint() (r []byte, exists bool) {
+	v := m.fingerprint
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFingerprint returns the old "fingerprint" field's value of the IdempotencyMark entity.
+// If the IdempotencyMark object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *IdempotencyMarkMutation) OldFingerprint(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFingerprint is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFingerprint requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFingerprint: %w", err)
+	}
+	return oldValue.Fingerprint, nil
+}
+
+// ResetFingerprint resets all changes to the "fingerprint" field.
+func (m *IdempotencyMarkMutation) ResetFingerprint() {
+	m.fingerprint = nil
+}
+
+// SetReply sets the "reply" field.
+func (m *IdempotencyMarkMutation) SetReply(b []byte) {
+	m.reply = &b
+}
+
+// Reply returns the value of the "reply" field in the mutation.
+func (m *IdempotencyMarkMutation) Reply() (r []byte, exists bool) {
+	v := m.reply
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldReply returns the old "reply" field's value of the IdempotencyMark entity.
+// If the IdempotencyMark object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *IdempotencyMarkMutation) OldReply(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldReply is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldReply requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldReply: %w", err)
+	}
+	return oldValue.Reply, nil
+}
+
+// ResetReply resets all changes to the "reply" field.
+func (m *IdempotencyMarkMutation) ResetReply() {
+	m.reply = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *IdempotencyMarkMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *IdempotencyMarkMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the IdempotencyMark entity.
+// If the IdempotencyMark object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *IdempotencyMarkMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *IdempotencyMarkMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// Where appends a list predicates to the IdempotencyMarkMutation builder.
+func (m *IdempotencyMarkMutation) Where(ps ...predicate.IdempotencyMark) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the IdempotencyMarkMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *IdempotencyMarkMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.IdempotencyMark, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *IdempotencyMarkMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *IdempotencyMarkMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (IdempotencyMark).
+func (m *IdempotencyMarkMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *IdempotencyMarkMutation) Fields() []string {
+	fields := make([]string, 0, 4)
+	if m.scope != nil {
+		fields = append(fields, idempotencymark.FieldScope)
+	}
+	if m.fingerprint != nil {
+		fields = append(fields, idempotencymark.FieldFingerprint)
+	}
+	if m.reply != nil {
+		fields = append(fields, idempotencymark.FieldReply)
+	}
+	if m.created_at != nil {
+		fields = append(fields, idempotencymark.FieldCreatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *IdempotencyMarkMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case idempotencymark.FieldScope:
+		return m.Scope()
+	case idempotencymark.FieldFingerprint:
+		return m.Fingerprint()
+	case idempotencymark.FieldReply:
+		return m.Reply()
+	case idempotencymark.FieldCreatedAt:
+		return m.CreatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *IdempotencyMarkMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case idempotencymark.FieldScope:
+		return m.OldScope(ctx)
+	case idempotencymark.FieldFingerprint:
+		return m.OldFingerprint(ctx)
+	case idempotencymark.FieldReply:
+		return m.OldReply(ctx)
+	case idempotencymark.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown IdempotencyMark field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *IdempotencyMarkMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case idempotencymark.FieldScope:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetScope(v)
+		return nil
+	case idempotencymark.FieldFingerprint:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFingerprint(v)
+		return nil
+	case idempotencymark.FieldReply:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetReply(v)
+		return nil
+	case idempotencymark.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown IdempotencyMark field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *IdempotencyMarkMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *IdempotencyMarkMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *IdempotencyMarkMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown IdempotencyMark numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *IdempotencyMarkMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *IdempotencyMarkMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *IdempotencyMarkMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown IdempotencyMark nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *IdempotencyMarkMutation) ResetField(name string) error {
+	switch name {
+	case idempotencymark.FieldScope:
+		m.ResetScope()
+		return nil
+	case idempotencymark.FieldFingerprint:
+		m.ResetFingerprint()
+		return nil
+	case idempotencymark.FieldReply:
+		m.ResetReply()
+		return nil
+	case idempotencymark.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown IdempotencyMark field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *IdempotencyMarkMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *IdempotencyMarkMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *IdempotencyMarkMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *IdempotencyMarkMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *IdempotencyMarkMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *IdempotencyMarkMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *IdempotencyMarkMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown IdempotencyMark unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *IdempotencyMarkMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown IdempotencyMark edge %s", name)
 }
 
 // InstallationMutation represents an operation that mutates the Installation nodes in the graph.
@@ -6810,6 +7306,8 @@ type TenantMutation struct {
 	addcredential_revision *int64
 	owner_email            *[]byte
 	initial_settings       *map[string]interface{}
+	max_users              *int
+	addmax_users           *int
 	operation_id           *uuid.UUID
 	workflow_id            *string
 	schema_version         *int64
@@ -7325,6 +7823,62 @@ func (m *TenantMutation) ResetInitialSettings() {
 	m.initial_settings = nil
 }
 
+// SetMaxUsers sets the "max_users" field.
+func (m *TenantMutation) SetMaxUsers(i int) {
+	m.max_users = &i
+	m.addmax_users = nil
+}
+
+// MaxUsers returns the value of the "max_users" field in the mutation.
+func (m *TenantMutation) MaxUsers() (r int, exists bool) {
+	v := m.max_users
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldMaxUsers returns the old "max_users" field's value of the Tenant entity.
+// If the Tenant object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TenantMutation) OldMaxUsers(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldMaxUsers is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldMaxUsers requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldMaxUsers: %w", err)
+	}
+	return oldValue.MaxUsers, nil
+}
+
+// AddMaxUsers adds i to the "max_users" field.
+func (m *TenantMutation) AddMaxUsers(i int) {
+	if m.addmax_users != nil {
+		*m.addmax_users += i
+	} else {
+		m.addmax_users = &i
+	}
+}
+
+// AddedMaxUsers returns the value that was added to the "max_users" field in this mutation.
+func (m *TenantMutation) AddedMaxUsers() (r int, exists bool) {
+	v := m.addmax_users
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetMaxUsers resets all changes to the "max_users" field.
+func (m *TenantMutation) ResetMaxUsers() {
+	m.max_users = nil
+	m.addmax_users = nil
+}
+
 // SetOperationID sets the "operation_id" field.
 func (m *TenantMutation) SetOperationID(u uuid.UUID) {
 	m.operation_id = &u
@@ -7718,7 +8272,7 @@ func (m *TenantMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *TenantMutation) Fields() []string {
-	fields := make([]string, 0, 17)
+	fields := make([]string, 0, 18)
 	if m.slug != nil {
 		fields = append(fields, tenant.FieldSlug)
 	}
@@ -7748,6 +8302,9 @@ func (m *TenantMutation) Fields() []string {
 	}
 	if m.initial_settings != nil {
 		fields = append(fields, tenant.FieldInitialSettings)
+	}
+	if m.max_users != nil {
+		fields = append(fields, tenant.FieldMaxUsers)
 	}
 	if m.operation_id != nil {
 		fields = append(fields, tenant.FieldOperationID)
@@ -7798,6 +8355,8 @@ func (m *TenantMutation) Field(name string) (ent.Value, bool) {
 		return m.OwnerEmail()
 	case tenant.FieldInitialSettings:
 		return m.InitialSettings()
+	case tenant.FieldMaxUsers:
+		return m.MaxUsers()
 	case tenant.FieldOperationID:
 		return m.OperationID()
 	case tenant.FieldWorkflowID:
@@ -7841,6 +8400,8 @@ func (m *TenantMutation) OldField(ctx context.Context, name string) (ent.Value, 
 		return m.OldOwnerEmail(ctx)
 	case tenant.FieldInitialSettings:
 		return m.OldInitialSettings(ctx)
+	case tenant.FieldMaxUsers:
+		return m.OldMaxUsers(ctx)
 	case tenant.FieldOperationID:
 		return m.OldOperationID(ctx)
 	case tenant.FieldWorkflowID:
@@ -7934,6 +8495,13 @@ func (m *TenantMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetInitialSettings(v)
 		return nil
+	case tenant.FieldMaxUsers:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetMaxUsers(v)
+		return nil
 	case tenant.FieldOperationID:
 		v, ok := value.(uuid.UUID)
 		if !ok {
@@ -7994,6 +8562,9 @@ func (m *TenantMutation) AddedFields() []string {
 	if m.addcredential_revision != nil {
 		fields = append(fields, tenant.FieldCredentialRevision)
 	}
+	if m.addmax_users != nil {
+		fields = append(fields, tenant.FieldMaxUsers)
+	}
 	if m.addschema_version != nil {
 		fields = append(fields, tenant.FieldSchemaVersion)
 	}
@@ -8010,6 +8581,8 @@ func (m *TenantMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
 	case tenant.FieldCredentialRevision:
 		return m.AddedCredentialRevision()
+	case tenant.FieldMaxUsers:
+		return m.AddedMaxUsers()
 	case tenant.FieldSchemaVersion:
 		return m.AddedSchemaVersion()
 	case tenant.FieldVersion:
@@ -8029,6 +8602,13 @@ func (m *TenantMutation) AddField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.AddCredentialRevision(v)
+		return nil
+	case tenant.FieldMaxUsers:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddMaxUsers(v)
 		return nil
 	case tenant.FieldSchemaVersion:
 		v, ok := value.(int64)
@@ -8115,6 +8695,9 @@ func (m *TenantMutation) ResetField(name string) error {
 		return nil
 	case tenant.FieldInitialSettings:
 		m.ResetInitialSettings()
+		return nil
+	case tenant.FieldMaxUsers:
+		m.ResetMaxUsers()
 		return nil
 	case tenant.FieldOperationID:
 		m.ResetOperationID()

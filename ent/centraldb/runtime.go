@@ -130,24 +130,28 @@ func init() {
 	tenantDescCredentialRevision := tenantFields[8].Descriptor()
 	// tenant.DefaultCredentialRevision holds the default value on creation for the credential_revision field.
 	tenant.DefaultCredentialRevision = tenantDescCredentialRevision.Default.(int64)
+	// tenantDescMaxUsers is the schema descriptor for max_users field.
+	tenantDescMaxUsers := tenantFields[11].Descriptor()
+	// tenant.DefaultMaxUsers holds the default value on creation for the max_users field.
+	tenant.DefaultMaxUsers = tenantDescMaxUsers.Default.(int)
 	// tenantDescWorkflowID is the schema descriptor for workflow_id field.
-	tenantDescWorkflowID := tenantFields[12].Descriptor()
+	tenantDescWorkflowID := tenantFields[13].Descriptor()
 	// tenant.DefaultWorkflowID holds the default value on creation for the workflow_id field.
 	tenant.DefaultWorkflowID = tenantDescWorkflowID.Default.(string)
 	// tenantDescSchemaVersion is the schema descriptor for schema_version field.
-	tenantDescSchemaVersion := tenantFields[13].Descriptor()
+	tenantDescSchemaVersion := tenantFields[14].Descriptor()
 	// tenant.DefaultSchemaVersion holds the default value on creation for the schema_version field.
 	tenant.DefaultSchemaVersion = tenantDescSchemaVersion.Default.(int64)
 	// tenantDescSchemaError is the schema descriptor for schema_error field.
-	tenantDescSchemaError := tenantFields[14].Descriptor()
+	tenantDescSchemaError := tenantFields[15].Descriptor()
 	// tenant.DefaultSchemaError holds the default value on creation for the schema_error field.
 	tenant.DefaultSchemaError = tenantDescSchemaError.Default.(string)
 	// tenantDescVersion is the schema descriptor for version field.
-	tenantDescVersion := tenantFields[15].Descriptor()
+	tenantDescVersion := tenantFields[16].Descriptor()
 	// tenant.DefaultVersion holds the default value on creation for the version field.
 	tenant.DefaultVersion = tenantDescVersion.Default.(int64)
 	// tenantDescCreatedAt is the schema descriptor for created_at field.
-	tenantDescCreatedAt := tenantFields[16].Descriptor()
+	tenantDescCreatedAt := tenantFields[17].Descriptor()
 	// tenant.DefaultCreatedAt holds the default value on creation for the created_at field.
 	tenant.DefaultCreatedAt = tenantDescCreatedAt.Default.(func() time.Time)
 }

@@ -23,7 +23,7 @@ type Tenant struct {
 	Slug string `json:"slug,omitempty"`
 	// Name holds the value of the "name" field.
 	Name string `json:"name,omitempty"`
-	// reserved, provisioning, failing or active
+	// reserved, provisioning, failing, active, suspended or resuming
 	State string `json:"state,omitempty"`
 	// sealed under the key-encryption key
 	DataKey []byte `json:"data_key,omitempty"`
@@ -35,10 +35,12 @@ type Tenant struct {
 	RolePassword []byte `json:"role_password,omitempty"`
 	// CredentialRevision holds the value of the "credential_revision" field.
 	CredentialRevision int64 `json:"credential_revision,omitempty"`
-	// sealed under the data key; wiped when provisioning ends
+	// sealed under the data key; wiped once the invitation is written
 	OwnerEmail *[]byte `json:"owner_email,omitempty"`
 	// InitialSettings holds the value of the "initial_settings" field.
 	InitialSettings map[string]interface{} `json:"initial_settings,omitempty"`
+	// what operators want the limit to be; 0: none
+	MaxUsers int `json:"max_users,omitempty"`
 	// OperationID holds the value of the "operation_id" field.
 	OperationID uuid.UUID `json:"operation_id,omitempty"`
 	// WorkflowID holds the value of the "workflow_id" field.
@@ -84,7 +86,7 @@ func (*Tenant) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case tenant.FieldDataKey, tenant.FieldRolePassword, tenant.FieldOwnerEmail, tenant.FieldInitialSettings:
 			values[i] = new([]byte)
-		case tenant.FieldCredentialRevision, tenant.FieldSchemaVersion, tenant.FieldVersion:
+		case tenant.FieldCredentialRevision, tenant.FieldMaxUsers, tenant.FieldSchemaVersion, tenant.FieldVersion:
 			values[i] = new(sql.NullInt64)
 		case tenant.FieldSlug, tenant.FieldName, tenant.FieldState, tenant.FieldDatabaseName, tenant.FieldRoleName, tenant.FieldWorkflowID, tenant.FieldSchemaError:
 			values[i] = new(sql.NullString)
@@ -174,6 +176,12 @@ func (_m *Tenant) assignValues(columns []string, values []any) error {
 				if err := json.Unmarshal(*value, &_m.InitialSettings); err != nil {
 					return fmt.Errorf("unmarshal field initial_settings: %w", err)
 				}
+			}
+		case tenant.FieldMaxUsers:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field max_users", values[i])
+			} else if value.Valid {
+				_m.MaxUsers = int(value.Int64)
 			}
 		case tenant.FieldOperationID:
 			if value, ok := values[i].(*uuid.UUID); !ok {
@@ -290,6 +298,9 @@ func (_m *Tenant) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("initial_settings=")
 	builder.WriteString(fmt.Sprintf("%v", _m.InitialSettings))
+	builder.WriteString(", ")
+	builder.WriteString("max_users=")
+	builder.WriteString(fmt.Sprintf("%v", _m.MaxUsers))
 	builder.WriteString(", ")
 	builder.WriteString("operation_id=")
 	builder.WriteString(fmt.Sprintf("%v", _m.OperationID))

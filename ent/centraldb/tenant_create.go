@@ -101,6 +101,20 @@ func (_c *TenantCreate) SetInitialSettings(v map[string]interface{}) *TenantCrea
 	return _c
 }
 
+// SetMaxUsers sets the "max_users" field.
+func (_c *TenantCreate) SetMaxUsers(v int) *TenantCreate {
+	_c.mutation.SetMaxUsers(v)
+	return _c
+}
+
+// SetNillableMaxUsers sets the "max_users" field if the given value is not nil.
+func (_c *TenantCreate) SetNillableMaxUsers(v *int) *TenantCreate {
+	if v != nil {
+		_c.SetMaxUsers(*v)
+	}
+	return _c
+}
+
 // SetOperationID sets the "operation_id" field.
 func (_c *TenantCreate) SetOperationID(v uuid.UUID) *TenantCreate {
 	_c.mutation.SetOperationID(v)
@@ -255,6 +269,10 @@ func (_c *TenantCreate) defaults() {
 		v := tenant.DefaultCredentialRevision
 		_c.mutation.SetCredentialRevision(v)
 	}
+	if _, ok := _c.mutation.MaxUsers(); !ok {
+		v := tenant.DefaultMaxUsers
+		_c.mutation.SetMaxUsers(v)
+	}
 	if _, ok := _c.mutation.WorkflowID(); !ok {
 		v := tenant.DefaultWorkflowID
 		_c.mutation.SetWorkflowID(v)
@@ -305,6 +323,9 @@ func (_c *TenantCreate) check() error {
 	}
 	if _, ok := _c.mutation.InitialSettings(); !ok {
 		return &ValidationError{Name: "initial_settings", err: errors.New(`centraldb: missing required field "Tenant.initial_settings"`)}
+	}
+	if _, ok := _c.mutation.MaxUsers(); !ok {
+		return &ValidationError{Name: "max_users", err: errors.New(`centraldb: missing required field "Tenant.max_users"`)}
 	}
 	if _, ok := _c.mutation.OperationID(); !ok {
 		return &ValidationError{Name: "operation_id", err: errors.New(`centraldb: missing required field "Tenant.operation_id"`)}
@@ -396,6 +417,10 @@ func (_c *TenantCreate) createSpec() (*Tenant, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.InitialSettings(); ok {
 		_spec.SetField(tenant.FieldInitialSettings, field.TypeJSON, value)
 		_node.InitialSettings = value
+	}
+	if value, ok := _c.mutation.MaxUsers(); ok {
+		_spec.SetField(tenant.FieldMaxUsers, field.TypeInt, value)
+		_node.MaxUsers = value
 	}
 	if value, ok := _c.mutation.OperationID(); ok {
 		_spec.SetField(tenant.FieldOperationID, field.TypeUUID, value)
@@ -622,6 +647,24 @@ func (u *TenantUpsert) SetInitialSettings(v map[string]interface{}) *TenantUpser
 // UpdateInitialSettings sets the "initial_settings" field to the value that was provided on create.
 func (u *TenantUpsert) UpdateInitialSettings() *TenantUpsert {
 	u.SetExcluded(tenant.FieldInitialSettings)
+	return u
+}
+
+// SetMaxUsers sets the "max_users" field.
+func (u *TenantUpsert) SetMaxUsers(v int) *TenantUpsert {
+	u.Set(tenant.FieldMaxUsers, v)
+	return u
+}
+
+// UpdateMaxUsers sets the "max_users" field to the value that was provided on create.
+func (u *TenantUpsert) UpdateMaxUsers() *TenantUpsert {
+	u.SetExcluded(tenant.FieldMaxUsers)
+	return u
+}
+
+// AddMaxUsers adds v to the "max_users" field.
+func (u *TenantUpsert) AddMaxUsers(v int) *TenantUpsert {
+	u.Add(tenant.FieldMaxUsers, v)
 	return u
 }
 
@@ -908,6 +951,27 @@ func (u *TenantUpsertOne) SetInitialSettings(v map[string]interface{}) *TenantUp
 func (u *TenantUpsertOne) UpdateInitialSettings() *TenantUpsertOne {
 	return u.Update(func(s *TenantUpsert) {
 		s.UpdateInitialSettings()
+	})
+}
+
+// SetMaxUsers sets the "max_users" field.
+func (u *TenantUpsertOne) SetMaxUsers(v int) *TenantUpsertOne {
+	return u.Update(func(s *TenantUpsert) {
+		s.SetMaxUsers(v)
+	})
+}
+
+// AddMaxUsers adds v to the "max_users" field.
+func (u *TenantUpsertOne) AddMaxUsers(v int) *TenantUpsertOne {
+	return u.Update(func(s *TenantUpsert) {
+		s.AddMaxUsers(v)
+	})
+}
+
+// UpdateMaxUsers sets the "max_users" field to the value that was provided on create.
+func (u *TenantUpsertOne) UpdateMaxUsers() *TenantUpsertOne {
+	return u.Update(func(s *TenantUpsert) {
+		s.UpdateMaxUsers()
 	})
 }
 
@@ -1374,6 +1438,27 @@ func (u *TenantUpsertBulk) SetInitialSettings(v map[string]interface{}) *TenantU
 func (u *TenantUpsertBulk) UpdateInitialSettings() *TenantUpsertBulk {
 	return u.Update(func(s *TenantUpsert) {
 		s.UpdateInitialSettings()
+	})
+}
+
+// SetMaxUsers sets the "max_users" field.
+func (u *TenantUpsertBulk) SetMaxUsers(v int) *TenantUpsertBulk {
+	return u.Update(func(s *TenantUpsert) {
+		s.SetMaxUsers(v)
+	})
+}
+
+// AddMaxUsers adds v to the "max_users" field.
+func (u *TenantUpsertBulk) AddMaxUsers(v int) *TenantUpsertBulk {
+	return u.Update(func(s *TenantUpsert) {
+		s.AddMaxUsers(v)
+	})
+}
+
+// UpdateMaxUsers sets the "max_users" field to the value that was provided on create.
+func (u *TenantUpsertBulk) UpdateMaxUsers() *TenantUpsertBulk {
+	return u.Update(func(s *TenantUpsert) {
+		s.UpdateMaxUsers()
 	})
 }
 

@@ -152,6 +152,27 @@ func (_u *TenantUpdate) SetInitialSettings(v map[string]interface{}) *TenantUpda
 	return _u
 }
 
+// SetMaxUsers sets the "max_users" field.
+func (_u *TenantUpdate) SetMaxUsers(v int) *TenantUpdate {
+	_u.mutation.ResetMaxUsers()
+	_u.mutation.SetMaxUsers(v)
+	return _u
+}
+
+// SetNillableMaxUsers sets the "max_users" field if the given value is not nil.
+func (_u *TenantUpdate) SetNillableMaxUsers(v *int) *TenantUpdate {
+	if v != nil {
+		_u.SetMaxUsers(*v)
+	}
+	return _u
+}
+
+// AddMaxUsers adds value to the "max_users" field.
+func (_u *TenantUpdate) AddMaxUsers(v int) *TenantUpdate {
+	_u.mutation.AddMaxUsers(v)
+	return _u
+}
+
 // SetWorkflowID sets the "workflow_id" field.
 func (_u *TenantUpdate) SetWorkflowID(v string) *TenantUpdate {
 	_u.mutation.SetWorkflowID(v)
@@ -360,6 +381,12 @@ func (_u *TenantUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if value, ok := _u.mutation.InitialSettings(); ok {
 		_spec.SetField(tenant.FieldInitialSettings, field.TypeJSON, value)
+	}
+	if value, ok := _u.mutation.MaxUsers(); ok {
+		_spec.SetField(tenant.FieldMaxUsers, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedMaxUsers(); ok {
+		_spec.AddField(tenant.FieldMaxUsers, field.TypeInt, value)
 	}
 	if value, ok := _u.mutation.WorkflowID(); ok {
 		_spec.SetField(tenant.FieldWorkflowID, field.TypeString, value)
@@ -570,6 +597,27 @@ func (_u *TenantUpdateOne) ClearOwnerEmail() *TenantUpdateOne {
 // SetInitialSettings sets the "initial_settings" field.
 func (_u *TenantUpdateOne) SetInitialSettings(v map[string]interface{}) *TenantUpdateOne {
 	_u.mutation.SetInitialSettings(v)
+	return _u
+}
+
+// SetMaxUsers sets the "max_users" field.
+func (_u *TenantUpdateOne) SetMaxUsers(v int) *TenantUpdateOne {
+	_u.mutation.ResetMaxUsers()
+	_u.mutation.SetMaxUsers(v)
+	return _u
+}
+
+// SetNillableMaxUsers sets the "max_users" field if the given value is not nil.
+func (_u *TenantUpdateOne) SetNillableMaxUsers(v *int) *TenantUpdateOne {
+	if v != nil {
+		_u.SetMaxUsers(*v)
+	}
+	return _u
+}
+
+// AddMaxUsers adds value to the "max_users" field.
+func (_u *TenantUpdateOne) AddMaxUsers(v int) *TenantUpdateOne {
+	_u.mutation.AddMaxUsers(v)
 	return _u
 }
 
@@ -811,6 +859,12 @@ func (_u *TenantUpdateOne) sqlSave(ctx context.Context) (_node *Tenant, err erro
 	}
 	if value, ok := _u.mutation.InitialSettings(); ok {
 		_spec.SetField(tenant.FieldInitialSettings, field.TypeJSON, value)
+	}
+	if value, ok := _u.mutation.MaxUsers(); ok {
+		_spec.SetField(tenant.FieldMaxUsers, field.TypeInt, value)
+	}
+	if value, ok := _u.mutation.AddedMaxUsers(); ok {
+		_spec.AddField(tenant.FieldMaxUsers, field.TypeInt, value)
 	}
 	if value, ok := _u.mutation.WorkflowID(); ok {
 		_spec.SetField(tenant.FieldWorkflowID, field.TypeString, value)

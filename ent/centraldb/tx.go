@@ -20,6 +20,8 @@ type Tx struct {
 	HookSecret *HookSecretClient
 	// HookSource is the client for interacting with the HookSource builders.
 	HookSource *HookSourceClient
+	// IdempotencyMark is the client for interacting with the IdempotencyMark builders.
+	IdempotencyMark *IdempotencyMarkClient
 	// Installation is the client for interacting with the Installation builders.
 	Installation *InstallationClient
 	// Operation is the client for interacting with the Operation builders.
@@ -169,6 +171,7 @@ func (tx *Tx) init() {
 	tx.HookReceipt = NewHookReceiptClient(tx.config)
 	tx.HookSecret = NewHookSecretClient(tx.config)
 	tx.HookSource = NewHookSourceClient(tx.config)
+	tx.IdempotencyMark = NewIdempotencyMarkClient(tx.config)
 	tx.Installation = NewInstallationClient(tx.config)
 	tx.Operation = NewOperationClient(tx.config)
 	tx.OperatorKey = NewOperatorKeyClient(tx.config)

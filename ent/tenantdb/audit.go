@@ -23,7 +23,7 @@ type Audit struct {
 	Seq *int64 `json:"seq,omitempty"`
 	// At holds the value of the "at" field.
 	At time.Time `json:"at,omitempty"`
-	// user, operator, hook, system or anonymous
+	// user, api_key, operator, hook, system or anonymous
 	ActorKind string `json:"actor_kind,omitempty"`
 	// ActorID holds the value of the "actor_id" field.
 	ActorID *uuid.UUID `json:"actor_id,omitempty"`

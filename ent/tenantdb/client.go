@@ -11,7 +11,9 @@ import (
 
 	"tenantry/ent/tenantdb/migrate"
 
+	"tenantry/ent/tenantdb/apikey"
 	"tenantry/ent/tenantdb/audit"
+	"tenantry/ent/tenantdb/idempotencymark"
 	"tenantry/ent/tenantdb/invitation"
 	"tenantry/ent/tenantdb/loginevent"
 	"tenantry/ent/tenantdb/onetimevalue"
@@ -19,6 +21,8 @@ import (
 	"tenantry/ent/tenantdb/outbox"
 	"tenantry/ent/tenantdb/registration"
 	"tenantry/ent/tenantdb/role"
+	"tenantry/ent/tenantdb/serviceaccount"
+	"tenantry/ent/tenantdb/serviceaccountrole"
 	"tenantry/ent/tenantdb/session"
 	"tenantry/ent/tenantdb/settings"
 	"tenantry/ent/tenantdb/subjectkey"
@@ -37,8 +41,12 @@ type Client struct {
 	config
 	// Schema is the client for creating, migrating and dropping schema.
 	Schema *migrate.Schema
+	// APIKey is the client for interacting with the APIKey builders.
+	APIKey *APIKeyClient
 	// Audit is the client for interacting with the Audit builders.
 	Audit *AuditClient
+	// IdempotencyMark is the client for interacting with the IdempotencyMark builders.
+	IdempotencyMark *IdempotencyMarkClient
 	// Invitation is the client for interacting with the Invitation builders.
 	Invitation *InvitationClient
 	// LoginEvent is the client for interacting with the LoginEvent builders.
@@ -53,6 +61,10 @@ type Client struct {
 	Registration *RegistrationClient
 	// Role is the client for interacting with the Role builders.
 	Role *RoleClient
+	// ServiceAccount is the client for interacting with the ServiceAccount builders.
+	ServiceAccount *ServiceAccountClient
+	// ServiceAccountRole is the client for interacting with the ServiceAccountRole builders.
+	ServiceAccountRole *ServiceAccountRoleClient
 	// Session is the client for interacting with the Session builders.
 	Session *SessionClient
 	// Settings is the client for interacting with the Settings builders.
@@ -74,7 +86,9 @@ func NewClient(opts ...Option) *Client {
 
 func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
+	c.APIKey = NewAPIKeyClient(c.config)
 	c.Audit = NewAuditClient(c.config)
+	c.IdempotencyMark = NewIdempotencyMarkClient(c.config)
 	c.Invitation = NewInvitationClient(c.config)
 	c.LoginEvent = NewLoginEventClient(c.config)
 	c.OneTimeValue = NewOneTimeValueClient(c.config)
@@ -82,6 +96,8 @@ func (c *Client) init() {
 	c.Outbox = NewOutboxClient(c.config)
 	c.Registration = NewRegistrationClient(c.config)
 	c.Role = NewRoleClient(c.config)
+	c.ServiceAccount = NewServiceAccountClient(c.config)
+	c.ServiceAccountRole = NewServiceAccountRoleClient(c.config)
 	c.Session = NewSessionClient(c.config)
 	c.Settings = NewSettingsClient(c.config)
 	c.SubjectKey = NewSubjectKeyClient(c.config)
@@ -177,21 +193,25 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 	cfg := c.config
 	cfg.driver = tx
 	return &Tx{
-		ctx:          ctx,
-		config:       cfg,
-		Audit:        NewAuditClient(cfg),
-		Invitation:   NewInvitationClient(cfg),
-		LoginEvent:   NewLoginEventClient(cfg),
-		OneTimeValue: NewOneTimeValueClient(cfg),
-		Operation:    NewOperationClient(cfg),
-		Outbox:       NewOutboxClient(cfg),
-		Registration: NewRegistrationClient(cfg),
-		Role:         NewRoleClient(cfg),
-		Session:      NewSessionClient(cfg),
-		Settings:     NewSettingsClient(cfg),
-		SubjectKey:   NewSubjectKeyClient(cfg),
-		User:         NewUserClient(cfg),
-		UserRole:     NewUserRoleClient(cfg),
+		ctx:                ctx,
+		config:             cfg,
+		APIKey:             NewAPIKeyClient(cfg),
+		Audit:              NewAuditClient(cfg),
+		IdempotencyMark:    NewIdempotencyMarkClient(cfg),
+		Invitation:         NewInvitationClient(cfg),
+		LoginEvent:         NewLoginEventClient(cfg),
+		OneTimeValue:       NewOneTimeValueClient(cfg),
+		Operation:          NewOperationClient(cfg),
+		Outbox:             NewOutboxClient(cfg),
+		Registration:       NewRegistrationClient(cfg),
+		Role:               NewRoleClient(cfg),
+		ServiceAccount:     NewServiceAccountClient(cfg),
+		ServiceAccountRole: NewServiceAccountRoleClient(cfg),
+		Session:            NewSessionClient(cfg),
+		Settings:           NewSettingsClient(cfg),
+		SubjectKey:         NewSubjectKeyClient(cfg),
+		User:               NewUserClient(cfg),
+		UserRole:           NewUserRoleClient(cfg),
 	}, nil
 }
 
@@ -209,28 +229,32 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 	cfg := c.config
 	cfg.driver = &txDriver{tx: tx, drv: c.driver}
 	return &Tx{
-		ctx:          ctx,
-		config:       cfg,
-		Audit:        NewAuditClient(cfg),
-		Invitation:   NewInvitationClient(cfg),
-		LoginEvent:   NewLoginEventClient(cfg),
-		OneTimeValue: NewOneTimeValueClient(cfg),
-		Operation:    NewOperationClient(cfg),
-		Outbox:       NewOutboxClient(cfg),
-		Registration: NewRegistrationClient(cfg),
-		Role:         NewRoleClient(cfg),
-		Session:      NewSessionClient(cfg),
-		Settings:     NewSettingsClient(cfg),
-		SubjectKey:   NewSubjectKeyClient(cfg),
-		User:         NewUserClient(cfg),
-		UserRole:     NewUserRoleClient(cfg),
+		ctx:                ctx,
+		config:             cfg,
+		APIKey:             NewAPIKeyClient(cfg),
+		Audit:              NewAuditClient(cfg),
+		IdempotencyMark:    NewIdempotencyMarkClient(cfg),
+		Invitation:         NewInvitationClient(cfg),
+		LoginEvent:         NewLoginEventClient(cfg),
+		OneTimeValue:       NewOneTimeValueClient(cfg),
+		Operation:          NewOperationClient(cfg),
+		Outbox:             NewOutboxClient(cfg),
+		Registration:       NewRegistrationClient(cfg),
+		Role:               NewRoleClient(cfg),
+		ServiceAccount:     NewServiceAccountClient(cfg),
+		ServiceAccountRole: NewServiceAccountRoleClient(cfg),
+		Session:            NewSessionClient(cfg),
+		Settings:           NewSettingsClient(cfg),
+		SubjectKey:         NewSubjectKeyClient(cfg),
+		User:               NewUserClient(cfg),
+		UserRole:           NewUserRoleClient(cfg),
 	}, nil
 }
 
 // Debug returns a new debug-client. It's used to get verbose logging on specific operations.
 //
 //	client.Debug().
-//		Audit.
+//		APIKey.
 //		Query().
 //		Count(ctx)
 func (c *Client) Debug() *Client {
@@ -253,9 +277,10 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.Audit, c.Invitation, c.LoginEvent, c.OneTimeValue, c.Operation, c.Outbox,
-		c.Registration, c.Role, c.Session, c.Settings, c.SubjectKey, c.User,
-		c.UserRole,
+		c.APIKey, c.Audit, c.IdempotencyMark, c.Invitation, c.LoginEvent,
+		c.OneTimeValue, c.Operation, c.Outbox, c.Registration, c.Role,
+		c.ServiceAccount, c.ServiceAccountRole, c.Session, c.Settings, c.SubjectKey,
+		c.User, c.UserRole,
 	} {
 		n.Use(hooks...)
 	}
@@ -265,9 +290,10 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.Audit, c.Invitation, c.LoginEvent, c.OneTimeValue, c.Operation, c.Outbox,
-		c.Registration, c.Role, c.Session, c.Settings, c.SubjectKey, c.User,
-		c.UserRole,
+		c.APIKey, c.Audit, c.IdempotencyMark, c.Invitation, c.LoginEvent,
+		c.OneTimeValue, c.Operation, c.Outbox, c.Registration, c.Role,
+		c.ServiceAccount, c.ServiceAccountRole, c.Session, c.Settings, c.SubjectKey,
+		c.User, c.UserRole,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -276,8 +302,12 @@ func (c *Client) Intercept(interceptors ...Interceptor) {
 // Mutate implements the ent.Mutator interface.
 func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 	switch m := m.(type) {
+	case *APIKeyMutation:
+		return c.APIKey.mutate(ctx, m)
 	case *AuditMutation:
 		return c.Audit.mutate(ctx, m)
+	case *IdempotencyMarkMutation:
+		return c.IdempotencyMark.mutate(ctx, m)
 	case *InvitationMutation:
 		return c.Invitation.mutate(ctx, m)
 	case *LoginEventMutation:
@@ -292,6 +322,10 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Registration.mutate(ctx, m)
 	case *RoleMutation:
 		return c.Role.mutate(ctx, m)
+	case *ServiceAccountMutation:
+		return c.ServiceAccount.mutate(ctx, m)
+	case *ServiceAccountRoleMutation:
+		return c.ServiceAccountRole.mutate(ctx, m)
 	case *SessionMutation:
 		return c.Session.mutate(ctx, m)
 	case *SettingsMutation:
@@ -304,6 +338,171 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.UserRole.mutate(ctx, m)
 	default:
 		return nil, fmt.Errorf("tenantdb: unknown mutation type %T", m)
+	}
+}
+
+// APIKeyClient is a client for the APIKey schema.
+type APIKeyClient struct {
+	config
+}
+
+// NewAPIKeyClient returns a client for the APIKey from the given config.
+func NewAPIKeyClient(c config) *APIKeyClient {
+	return &APIKeyClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `apikey.Hooks(f(g(h())))`.
+func (c *APIKeyClient) Use(hooks ...Hook) {
+	c.hooks.APIKey = append(c.hooks.APIKey, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `apikey.Intercept(f(g(h())))`.
+func (c *APIKeyClient) Intercept(interceptors ...Interceptor) {
+	c.inters.APIKey = append(c.inters.APIKey, interceptors...)
+}
+
+// Create returns a builder for creating a APIKey entity.
+func (c *APIKeyClient) Create() *APIKeyCreate {
+	mutation := newAPIKeyMutation(c.config, OpCreate)
+	return &APIKeyCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of APIKey entities.
+func (c *APIKeyClient) CreateBulk(builders ...*APIKeyCreate) *APIKeyCreateBulk {
+	return &APIKeyCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *APIKeyClient) MapCreateBulk(slice any, setFunc func(*APIKeyCreate, int)) *APIKeyCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &APIKeyCreateBulk{err: fmt.Errorf("calling to APIKeyClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*APIKeyCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &APIKeyCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for APIKey.
+func (c *APIKeyClient) Update() *APIKeyUpdate {
+	mutation := newAPIKeyMutation(c.config, OpUpdate)
+	return &APIKeyUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *APIKeyClient) UpdateOne(_m *APIKey) *APIKeyUpdateOne {
+	mutation := newAPIKeyMutation(c.config, OpUpdateOne, withAPIKey(_m))
+	return &APIKeyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *APIKeyClient) UpdateOneID(id uuid.UUID) *APIKeyUpdateOne {
+	mutation := newAPIKeyMutation(c.config, OpUpdateOne, withAPIKeyID(id))
+	return &APIKeyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for APIKey.
+func (c *APIKeyClient) Delete() *APIKeyDelete {
+	mutation := newAPIKeyMutation(c.config, OpDelete)
+	return &APIKeyDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *APIKeyClient) DeleteOne(_m *APIKey) *APIKeyDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *APIKeyClient) DeleteOneID(id uuid.UUID) *APIKeyDeleteOne {
+	builder := c.Delete().Where(apikey.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &APIKeyDeleteOne{builder}
+}
+
+// Query returns a query builder for APIKey.
+func (c *APIKeyClient) Query() *APIKeyQuery {
+	return &APIKeyQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeAPIKey},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a APIKey entity by its id.
+func (c *APIKeyClient) Get(ctx context.Context, id uuid.UUID) (*APIKey, error) {
+	return c.Query().Where(apikey.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *APIKeyClient) GetX(ctx context.Context, id uuid.UUID) *APIKey {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a APIKey.
+func (c *APIKeyClient) QueryUser(_m *APIKey) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(apikey.Table, apikey.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, apikey.UserTable, apikey.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryServiceAccount queries the service_account edge of a APIKey.
+func (c *APIKeyClient) QueryServiceAccount(_m *APIKey) *ServiceAccountQuery {
+	query := (&ServiceAccountClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(apikey.Table, apikey.FieldID, id),
+			sqlgraph.To(serviceaccount.Table, serviceaccount.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, apikey.ServiceAccountTable, apikey.ServiceAccountColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *APIKeyClient) Hooks() []Hook {
+	return c.hooks.APIKey
+}
+
+// Interceptors returns the client interceptors.
+func (c *APIKeyClient) Interceptors() []Interceptor {
+	return c.inters.APIKey
+}
+
+func (c *APIKeyClient) mutate(ctx context.Context, m *APIKeyMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&APIKeyCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&APIKeyUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&APIKeyUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&APIKeyDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown APIKey mutation op: %q", m.Op())
 	}
 }
 
@@ -437,6 +636,139 @@ func (c *AuditClient) mutate(ctx context.Context, m *AuditMutation) (Value, erro
 		return (&AuditDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("tenantdb: unknown Audit mutation op: %q", m.Op())
+	}
+}
+
+// IdempotencyMarkClient is a client for the IdempotencyMark schema.
+type IdempotencyMarkClient struct {
+	config
+}
+
+// NewIdempotencyMarkClient returns a client for the IdempotencyMark from the given config.
+func NewIdempotencyMarkClient(c config) *IdempotencyMarkClient {
+	return &IdempotencyMarkClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `idempotencymark.Hooks(f(g(h())))`.
+func (c *IdempotencyMarkClient) Use(hooks ...Hook) {
+	c.hooks.IdempotencyMark = append(c.hooks.IdempotencyMark, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `idempotencymark.Intercept(f(g(h())))`.
+func (c *IdempotencyMarkClient) Intercept(interceptors ...Interceptor) {
+	c.inters.IdempotencyMark = append(c.inters.IdempotencyMark, interceptors...)
+}
+
+// Create returns a builder for creating a IdempotencyMark entity.
+func (c *IdempotencyMarkClient) Create() *IdempotencyMarkCreate {
+	mutation := newIdempotencyMarkMutation(c.config, OpCreate)
+	return &IdempotencyMarkCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of IdempotencyMark entities.
+func (c *IdempotencyMarkClient) CreateBulk(builders ...*IdempotencyMarkCreate) *IdempotencyMarkCreateBulk {
+	return &IdempotencyMarkCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *IdempotencyMarkClient) MapCreateBulk(slice any, setFunc func(*IdempotencyMarkCreate, int)) *IdempotencyMarkCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &IdempotencyMarkCreateBulk{err: fmt.Errorf("calling to IdempotencyMarkClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*IdempotencyMarkCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &IdempotencyMarkCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for IdempotencyMark.
+func (c *IdempotencyMarkClient) Update() *IdempotencyMarkUpdate {
+	mutation := newIdempotencyMarkMutation(c.config, OpUpdate)
+	return &IdempotencyMarkUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *IdempotencyMarkClient) UpdateOne(_m *IdempotencyMark) *IdempotencyMarkUpdateOne {
+	mutation := newIdempotencyMarkMutation(c.config, OpUpdateOne, withIdempotencyMark(_m))
+	return &IdempotencyMarkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *IdempotencyMarkClient) UpdateOneID(id uuid.UUID) *IdempotencyMarkUpdateOne {
+	mutation := newIdempotencyMarkMutation(c.config, OpUpdateOne, withIdempotencyMarkID(id))
+	return &IdempotencyMarkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for IdempotencyMark.
+func (c *IdempotencyMarkClient) Delete() *IdempotencyMarkDelete {
+	mutation := newIdempotencyMarkMutation(c.config, OpDelete)
+	return &IdempotencyMarkDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *IdempotencyMarkClient) DeleteOne(_m *IdempotencyMark) *IdempotencyMarkDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *IdempotencyMarkClient) DeleteOneID(id uuid.UUID) *IdempotencyMarkDeleteOne {
+	builder := c.Delete().Where(idempotencymark.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &IdempotencyMarkDeleteOne{builder}
+}
+
+// Query returns a query builder for IdempotencyMark.
+func (c *IdempotencyMarkClient) Query() *IdempotencyMarkQuery {
+	return &IdempotencyMarkQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeIdempotencyMark},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a IdempotencyMark entity by its id.
+func (c *IdempotencyMarkClient) Get(ctx context.Context, id uuid.UUID) (*IdempotencyMark, error) {
+	return c.Query().Where(idempotencymark.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *IdempotencyMarkClient) GetX(ctx context.Context, id uuid.UUID) *IdempotencyMark {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *IdempotencyMarkClient) Hooks() []Hook {
+	return c.hooks.IdempotencyMark
+}
+
+// Interceptors returns the client interceptors.
+func (c *IdempotencyMarkClient) Interceptors() []Interceptor {
+	return c.inters.IdempotencyMark
+}
+
+func (c *IdempotencyMarkClient) mutate(ctx context.Context, m *IdempotencyMarkMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&IdempotencyMarkCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&IdempotencyMarkUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&IdempotencyMarkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&IdempotencyMarkDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown IdempotencyMark mutation op: %q", m.Op())
 	}
 }
 
@@ -1362,6 +1694,22 @@ func (c *RoleClient) QueryUsers(_m *Role) *UserQuery {
 	return query
 }
 
+// QueryServiceAccounts queries the service_accounts edge of a Role.
+func (c *RoleClient) QueryServiceAccounts(_m *Role) *ServiceAccountQuery {
+	query := (&ServiceAccountClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(role.Table, role.FieldID, id),
+			sqlgraph.To(serviceaccount.Table, serviceaccount.FieldID),
+			sqlgraph.Edge(sqlgraph.M2M, true, role.ServiceAccountsTable, role.ServiceAccountsPrimaryKey...),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
 // QueryUserRoles queries the user_roles edge of a Role.
 func (c *RoleClient) QueryUserRoles(_m *Role) *UserRoleQuery {
 	query := (&UserRoleClient{config: c.config}).Query()
@@ -1371,6 +1719,22 @@ func (c *RoleClient) QueryUserRoles(_m *Role) *UserRoleQuery {
 			sqlgraph.From(role.Table, role.FieldID, id),
 			sqlgraph.To(userrole.Table, userrole.RoleColumn),
 			sqlgraph.Edge(sqlgraph.O2M, true, role.UserRolesTable, role.UserRolesColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryServiceAccountRoles queries the service_account_roles edge of a Role.
+func (c *RoleClient) QueryServiceAccountRoles(_m *Role) *ServiceAccountRoleQuery {
+	query := (&ServiceAccountRoleClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(role.Table, role.FieldID, id),
+			sqlgraph.To(serviceaccountrole.Table, serviceaccountrole.RoleColumn),
+			sqlgraph.Edge(sqlgraph.O2M, true, role.ServiceAccountRolesTable, role.ServiceAccountRolesColumn),
 		)
 		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
 		return fromV, nil
@@ -1400,6 +1764,303 @@ func (c *RoleClient) mutate(ctx context.Context, m *RoleMutation) (Value, error)
 		return (&RoleDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("tenantdb: unknown Role mutation op: %q", m.Op())
+	}
+}
+
+// ServiceAccountClient is a client for the ServiceAccount schema.
+type ServiceAccountClient struct {
+	config
+}
+
+// NewServiceAccountClient returns a client for the ServiceAccount from the given config.
+func NewServiceAccountClient(c config) *ServiceAccountClient {
+	return &ServiceAccountClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `serviceaccount.Hooks(f(g(h())))`.
+func (c *ServiceAccountClient) Use(hooks ...Hook) {
+	c.hooks.ServiceAccount = append(c.hooks.ServiceAccount, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `serviceaccount.Intercept(f(g(h())))`.
+func (c *ServiceAccountClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ServiceAccount = append(c.inters.ServiceAccount, interceptors...)
+}
+
+// Create returns a builder for creating a ServiceAccount entity.
+func (c *ServiceAccountClient) Create() *ServiceAccountCreate {
+	mutation := newServiceAccountMutation(c.config, OpCreate)
+	return &ServiceAccountCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ServiceAccount entities.
+func (c *ServiceAccountClient) CreateBulk(builders ...*ServiceAccountCreate) *ServiceAccountCreateBulk {
+	return &ServiceAccountCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ServiceAccountClient) MapCreateBulk(slice any, setFunc func(*ServiceAccountCreate, int)) *ServiceAccountCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ServiceAccountCreateBulk{err: fmt.Errorf("calling to ServiceAccountClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ServiceAccountCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ServiceAccountCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ServiceAccount.
+func (c *ServiceAccountClient) Update() *ServiceAccountUpdate {
+	mutation := newServiceAccountMutation(c.config, OpUpdate)
+	return &ServiceAccountUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ServiceAccountClient) UpdateOne(_m *ServiceAccount) *ServiceAccountUpdateOne {
+	mutation := newServiceAccountMutation(c.config, OpUpdateOne, withServiceAccount(_m))
+	return &ServiceAccountUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *ServiceAccountClient) UpdateOneID(id uuid.UUID) *ServiceAccountUpdateOne {
+	mutation := newServiceAccountMutation(c.config, OpUpdateOne, withServiceAccountID(id))
+	return &ServiceAccountUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ServiceAccount.
+func (c *ServiceAccountClient) Delete() *ServiceAccountDelete {
+	mutation := newServiceAccountMutation(c.config, OpDelete)
+	return &ServiceAccountDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *ServiceAccountClient) DeleteOne(_m *ServiceAccount) *ServiceAccountDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *ServiceAccountClient) DeleteOneID(id uuid.UUID) *ServiceAccountDeleteOne {
+	builder := c.Delete().Where(serviceaccount.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &ServiceAccountDeleteOne{builder}
+}
+
+// Query returns a query builder for ServiceAccount.
+func (c *ServiceAccountClient) Query() *ServiceAccountQuery {
+	return &ServiceAccountQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeServiceAccount},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a ServiceAccount entity by its id.
+func (c *ServiceAccountClient) Get(ctx context.Context, id uuid.UUID) (*ServiceAccount, error) {
+	return c.Query().Where(serviceaccount.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *ServiceAccountClient) GetX(ctx context.Context, id uuid.UUID) *ServiceAccount {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryRoles queries the roles edge of a ServiceAccount.
+func (c *ServiceAccountClient) QueryRoles(_m *ServiceAccount) *RoleQuery {
+	query := (&RoleClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(serviceaccount.Table, serviceaccount.FieldID, id),
+			sqlgraph.To(role.Table, role.FieldID),
+			sqlgraph.Edge(sqlgraph.M2M, false, serviceaccount.RolesTable, serviceaccount.RolesPrimaryKey...),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryKeys queries the keys edge of a ServiceAccount.
+func (c *ServiceAccountClient) QueryKeys(_m *ServiceAccount) *APIKeyQuery {
+	query := (&APIKeyClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(serviceaccount.Table, serviceaccount.FieldID, id),
+			sqlgraph.To(apikey.Table, apikey.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, serviceaccount.KeysTable, serviceaccount.KeysColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryServiceAccountRoles queries the service_account_roles edge of a ServiceAccount.
+func (c *ServiceAccountClient) QueryServiceAccountRoles(_m *ServiceAccount) *ServiceAccountRoleQuery {
+	query := (&ServiceAccountRoleClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(serviceaccount.Table, serviceaccount.FieldID, id),
+			sqlgraph.To(serviceaccountrole.Table, serviceaccountrole.ServiceAccountColumn),
+			sqlgraph.Edge(sqlgraph.O2M, true, serviceaccount.ServiceAccountRolesTable, serviceaccount.ServiceAccountRolesColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *ServiceAccountClient) Hooks() []Hook {
+	return c.hooks.ServiceAccount
+}
+
+// Interceptors returns the client interceptors.
+func (c *ServiceAccountClient) Interceptors() []Interceptor {
+	return c.inters.ServiceAccount
+}
+
+func (c *ServiceAccountClient) mutate(ctx context.Context, m *ServiceAccountMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ServiceAccountCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ServiceAccountUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ServiceAccountUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ServiceAccountDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown ServiceAccount mutation op: %q", m.Op())
+	}
+}
+
+// ServiceAccountRoleClient is a client for the ServiceAccountRole schema.
+type ServiceAccountRoleClient struct {
+	config
+}
+
+// NewServiceAccountRoleClient returns a client for the ServiceAccountRole from the given config.
+func NewServiceAccountRoleClient(c config) *ServiceAccountRoleClient {
+	return &ServiceAccountRoleClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `serviceaccountrole.Hooks(f(g(h())))`.
+func (c *ServiceAccountRoleClient) Use(hooks ...Hook) {
+	c.hooks.ServiceAccountRole = append(c.hooks.ServiceAccountRole, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `serviceaccountrole.Intercept(f(g(h())))`.
+func (c *ServiceAccountRoleClient) Intercept(interceptors ...Interceptor) {
+	c.inters.ServiceAccountRole = append(c.inters.ServiceAccountRole, interceptors...)
+}
+
+// Create returns a builder for creating a ServiceAccountRole entity.
+func (c *ServiceAccountRoleClient) Create() *ServiceAccountRoleCreate {
+	mutation := newServiceAccountRoleMutation(c.config, OpCreate)
+	return &ServiceAccountRoleCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of ServiceAccountRole entities.
+func (c *ServiceAccountRoleClient) CreateBulk(builders ...*ServiceAccountRoleCreate) *ServiceAccountRoleCreateBulk {
+	return &ServiceAccountRoleCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *ServiceAccountRoleClient) MapCreateBulk(slice any, setFunc func(*ServiceAccountRoleCreate, int)) *ServiceAccountRoleCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &ServiceAccountRoleCreateBulk{err: fmt.Errorf("calling to ServiceAccountRoleClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*ServiceAccountRoleCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &ServiceAccountRoleCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for ServiceAccountRole.
+func (c *ServiceAccountRoleClient) Update() *ServiceAccountRoleUpdate {
+	mutation := newServiceAccountRoleMutation(c.config, OpUpdate)
+	return &ServiceAccountRoleUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *ServiceAccountRoleClient) UpdateOne(_m *ServiceAccountRole) *ServiceAccountRoleUpdateOne {
+	mutation := newServiceAccountRoleMutation(c.config, OpUpdateOne)
+	mutation.service_account = &_m.ServiceAccountID
+	mutation.role = &_m.RoleID
+	return &ServiceAccountRoleUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for ServiceAccountRole.
+func (c *ServiceAccountRoleClient) Delete() *ServiceAccountRoleDelete {
+	mutation := newServiceAccountRoleMutation(c.config, OpDelete)
+	return &ServiceAccountRoleDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Query returns a query builder for ServiceAccountRole.
+func (c *ServiceAccountRoleClient) Query() *ServiceAccountRoleQuery {
+	return &ServiceAccountRoleQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeServiceAccountRole},
+		inters: c.Interceptors(),
+	}
+}
+
+// QueryServiceAccount queries the service_account edge of a ServiceAccountRole.
+func (c *ServiceAccountRoleClient) QueryServiceAccount(_m *ServiceAccountRole) *ServiceAccountQuery {
+	return c.Query().
+		Where(serviceaccountrole.ServiceAccountID(_m.ServiceAccountID), serviceaccountrole.RoleID(_m.RoleID)).
+		QueryServiceAccount()
+}
+
+// QueryRole queries the role edge of a ServiceAccountRole.
+func (c *ServiceAccountRoleClient) QueryRole(_m *ServiceAccountRole) *RoleQuery {
+	return c.Query().
+		Where(serviceaccountrole.ServiceAccountID(_m.ServiceAccountID), serviceaccountrole.RoleID(_m.RoleID)).
+		QueryRole()
+}
+
+// Hooks returns the client hooks.
+func (c *ServiceAccountRoleClient) Hooks() []Hook {
+	return c.hooks.ServiceAccountRole
+}
+
+// Interceptors returns the client interceptors.
+func (c *ServiceAccountRoleClient) Interceptors() []Interceptor {
+	return c.inters.ServiceAccountRole
+}
+
+func (c *ServiceAccountRoleClient) mutate(ctx context.Context, m *ServiceAccountRoleMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&ServiceAccountRoleCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&ServiceAccountRoleUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&ServiceAccountRoleUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&ServiceAccountRoleDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown ServiceAccountRole mutation op: %q", m.Op())
 	}
 }
 
@@ -1958,6 +2619,22 @@ func (c *UserClient) QuerySessions(_m *User) *SessionQuery {
 	return query
 }
 
+// QueryKeys queries the keys edge of a User.
+func (c *UserClient) QueryKeys(_m *User) *APIKeyQuery {
+	query := (&APIKeyClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, id),
+			sqlgraph.To(apikey.Table, apikey.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.KeysTable, user.KeysColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
 // QueryUserRoles queries the user_roles edge of a User.
 func (c *UserClient) QueryUserRoles(_m *User) *UserRoleQuery {
 	query := (&UserRoleClient{config: c.config}).Query()
@@ -2118,11 +2795,13 @@ func (c *UserRoleClient) mutate(ctx context.Context, m *UserRoleMutation) (Value
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		Audit, Invitation, LoginEvent, OneTimeValue, Operation, Outbox, Registration,
-		Role, Session, Settings, SubjectKey, User, UserRole []ent.Hook
+		APIKey, Audit, IdempotencyMark, Invitation, LoginEvent, OneTimeValue, Operation,
+		Outbox, Registration, Role, ServiceAccount, ServiceAccountRole, Session,
+		Settings, SubjectKey, User, UserRole []ent.Hook
 	}
 	inters struct {
-		Audit, Invitation, LoginEvent, OneTimeValue, Operation, Outbox, Registration,
-		Role, Session, Settings, SubjectKey, User, UserRole []ent.Interceptor
+		APIKey, Audit, IdempotencyMark, Invitation, LoginEvent, OneTimeValue, Operation,
+		Outbox, Registration, Role, ServiceAccount, ServiceAccountRole, Session,
+		Settings, SubjectKey, User, UserRole []ent.Interceptor
 	}
 )

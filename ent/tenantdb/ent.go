@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"tenantry/ent/tenantdb/apikey"
 	"tenantry/ent/tenantdb/audit"
+	"tenantry/ent/tenantdb/idempotencymark"
 	"tenantry/ent/tenantdb/invitation"
 	"tenantry/ent/tenantdb/loginevent"
 	"tenantry/ent/tenantdb/onetimevalue"
@@ -16,6 +18,8 @@ import (
 	"tenantry/ent/tenantdb/outbox"
 	"tenantry/ent/tenantdb/registration"
 	"tenantry/ent/tenantdb/role"
+	"tenantry/ent/tenantdb/serviceaccount"
+	"tenantry/ent/tenantdb/serviceaccountrole"
 	"tenantry/ent/tenantdb/session"
 	"tenantry/ent/tenantdb/settings"
 	"tenantry/ent/tenantdb/subjectkey"
@@ -85,19 +89,23 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			audit.Table:        audit.ValidColumn,
-			invitation.Table:   invitation.ValidColumn,
-			loginevent.Table:   loginevent.ValidColumn,
-			onetimevalue.Table: onetimevalue.ValidColumn,
-			operation.Table:    operation.ValidColumn,
-			outbox.Table:       outbox.ValidColumn,
-			registration.Table: registration.ValidColumn,
-			role.Table:         role.ValidColumn,
-			session.Table:      session.ValidColumn,
-			settings.Table:     settings.ValidColumn,
-			subjectkey.Table:   subjectkey.ValidColumn,
-			user.Table:         user.ValidColumn,
-			userrole.Table:     userrole.ValidColumn,
+			apikey.Table:             apikey.ValidColumn,
+			audit.Table:              audit.ValidColumn,
+			idempotencymark.Table:    idempotencymark.ValidColumn,
+			invitation.Table:         invitation.ValidColumn,
+			loginevent.Table:         loginevent.ValidColumn,
+			onetimevalue.Table:       onetimevalue.ValidColumn,
+			operation.Table:          operation.ValidColumn,
+			outbox.Table:             outbox.ValidColumn,
+			registration.Table:       registration.ValidColumn,
+			role.Table:               role.ValidColumn,
+			serviceaccount.Table:     serviceaccount.ValidColumn,
+			serviceaccountrole.Table: serviceaccountrole.ValidColumn,
+			session.Table:            session.ValidColumn,
+			settings.Table:           settings.ValidColumn,
+			subjectkey.Table:         subjectkey.ValidColumn,
+			user.Table:               user.ValidColumn,
+			userrole.Table:           userrole.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

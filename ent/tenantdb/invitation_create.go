@@ -76,6 +76,20 @@ func (_c *InvitationCreate) SetNillableLocale(v *string) *InvitationCreate {
 	return _c
 }
 
+// SetVersion sets the "version" field.
+func (_c *InvitationCreate) SetVersion(v int64) *InvitationCreate {
+	_c.mutation.SetVersion(v)
+	return _c
+}
+
+// SetNillableVersion sets the "version" field if the given value is not nil.
+func (_c *InvitationCreate) SetNillableVersion(v *int64) *InvitationCreate {
+	if v != nil {
+		_c.SetVersion(*v)
+	}
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *InvitationCreate) SetCreatedAt(v time.Time) *InvitationCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -169,6 +183,10 @@ func (_c *InvitationCreate) defaults() {
 		v := invitation.DefaultLocale
 		_c.mutation.SetLocale(v)
 	}
+	if _, ok := _c.mutation.Version(); !ok {
+		v := invitation.DefaultVersion
+		_c.mutation.SetVersion(v)
+	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		v := invitation.DefaultCreatedAt()
 		_c.mutation.SetCreatedAt(v)
@@ -191,6 +209,9 @@ func (_c *InvitationCreate) check() error {
 	}
 	if _, ok := _c.mutation.Locale(); !ok {
 		return &ValidationError{Name: "locale", err: errors.New(`tenantdb: missing required field "Invitation.locale"`)}
+	}
+	if _, ok := _c.mutation.Version(); !ok {
+		return &ValidationError{Name: "version", err: errors.New(`tenantdb: missing required field "Invitation.version"`)}
 	}
 	if _, ok := _c.mutation.ExpiresAt(); !ok {
 		return &ValidationError{Name: "expires_at", err: errors.New(`tenantdb: missing required field "Invitation.expires_at"`)}
@@ -254,6 +275,10 @@ func (_c *InvitationCreate) createSpec() (*Invitation, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Locale(); ok {
 		_spec.SetField(invitation.FieldLocale, field.TypeString, value)
 		_node.Locale = value
+	}
+	if value, ok := _c.mutation.Version(); ok {
+		_spec.SetField(invitation.FieldVersion, field.TypeInt64, value)
+		_node.Version = value
 	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(invitation.FieldCreatedAt, field.TypeTime, value)
@@ -322,6 +347,24 @@ type (
 		*sql.UpdateSet
 	}
 )
+
+// SetVersion sets the "version" field.
+func (u *InvitationUpsert) SetVersion(v int64) *InvitationUpsert {
+	u.Set(invitation.FieldVersion, v)
+	return u
+}
+
+// UpdateVersion sets the "version" field to the value that was provided on create.
+func (u *InvitationUpsert) UpdateVersion() *InvitationUpsert {
+	u.SetExcluded(invitation.FieldVersion)
+	return u
+}
+
+// AddVersion adds v to the "version" field.
+func (u *InvitationUpsert) AddVersion(v int64) *InvitationUpsert {
+	u.Add(invitation.FieldVersion, v)
+	return u
+}
 
 // SetExpiresAt sets the "expires_at" field.
 func (u *InvitationUpsert) SetExpiresAt(v time.Time) *InvitationUpsert {
@@ -438,6 +481,27 @@ func (u *InvitationUpsertOne) Update(set func(*InvitationUpsert)) *InvitationUps
 		set(&InvitationUpsert{UpdateSet: update})
 	}))
 	return u
+}
+
+// SetVersion sets the "version" field.
+func (u *InvitationUpsertOne) SetVersion(v int64) *InvitationUpsertOne {
+	return u.Update(func(s *InvitationUpsert) {
+		s.SetVersion(v)
+	})
+}
+
+// AddVersion adds v to the "version" field.
+func (u *InvitationUpsertOne) AddVersion(v int64) *InvitationUpsertOne {
+	return u.Update(func(s *InvitationUpsert) {
+		s.AddVersion(v)
+	})
+}
+
+// UpdateVersion sets the "version" field to the value that was provided on create.
+func (u *InvitationUpsertOne) UpdateVersion() *InvitationUpsertOne {
+	return u.Update(func(s *InvitationUpsert) {
+		s.UpdateVersion()
+	})
 }
 
 // SetExpiresAt sets the "expires_at" field.
@@ -730,6 +794,27 @@ func (u *InvitationUpsertBulk) Update(set func(*InvitationUpsert)) *InvitationUp
 		set(&InvitationUpsert{UpdateSet: update})
 	}))
 	return u
+}
+
+// SetVersion sets the "version" field.
+func (u *InvitationUpsertBulk) SetVersion(v int64) *InvitationUpsertBulk {
+	return u.Update(func(s *InvitationUpsert) {
+		s.SetVersion(v)
+	})
+}
+
+// AddVersion adds v to the "version" field.
+func (u *InvitationUpsertBulk) AddVersion(v int64) *InvitationUpsertBulk {
+	return u.Update(func(s *InvitationUpsert) {
+		s.AddVersion(v)
+	})
+}
+
+// UpdateVersion sets the "version" field to the value that was provided on create.
+func (u *InvitationUpsertBulk) UpdateVersion() *InvitationUpsertBulk {
+	return u.Update(func(s *InvitationUpsert) {
+		s.UpdateVersion()
+	})
 }
 
 // SetExpiresAt sets the "expires_at" field.

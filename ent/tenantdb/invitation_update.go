@@ -29,6 +29,27 @@ func (_u *InvitationUpdate) Where(ps ...predicate.Invitation) *InvitationUpdate 
 	return _u
 }
 
+// SetVersion sets the "version" field.
+func (_u *InvitationUpdate) SetVersion(v int64) *InvitationUpdate {
+	_u.mutation.ResetVersion()
+	_u.mutation.SetVersion(v)
+	return _u
+}
+
+// SetNillableVersion sets the "version" field if the given value is not nil.
+func (_u *InvitationUpdate) SetNillableVersion(v *int64) *InvitationUpdate {
+	if v != nil {
+		_u.SetVersion(*v)
+	}
+	return _u
+}
+
+// AddVersion adds value to the "version" field.
+func (_u *InvitationUpdate) AddVersion(v int64) *InvitationUpdate {
+	_u.mutation.AddVersion(v)
+	return _u
+}
+
 // SetExpiresAt sets the "expires_at" field.
 func (_u *InvitationUpdate) SetExpiresAt(v time.Time) *InvitationUpdate {
 	_u.mutation.SetExpiresAt(v)
@@ -133,6 +154,12 @@ func (_u *InvitationUpdate) sqlSave(ctx context.Context) (_node int, err error) 
 	if _u.mutation.InviterIDCleared() {
 		_spec.ClearField(invitation.FieldInviterID, field.TypeUUID)
 	}
+	if value, ok := _u.mutation.Version(); ok {
+		_spec.SetField(invitation.FieldVersion, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedVersion(); ok {
+		_spec.AddField(invitation.FieldVersion, field.TypeInt64, value)
+	}
 	if value, ok := _u.mutation.ExpiresAt(); ok {
 		_spec.SetField(invitation.FieldExpiresAt, field.TypeTime, value)
 	}
@@ -168,6 +195,27 @@ type InvitationUpdateOne struct {
 	hooks     []Hook
 	mutation  *InvitationMutation
 	modifiers []func(*sql.UpdateBuilder)
+}
+
+// SetVersion sets the "version" field.
+func (_u *InvitationUpdateOne) SetVersion(v int64) *InvitationUpdateOne {
+	_u.mutation.ResetVersion()
+	_u.mutation.SetVersion(v)
+	return _u
+}
+
+// SetNillableVersion sets the "version" field if the given value is not nil.
+func (_u *InvitationUpdateOne) SetNillableVersion(v *int64) *InvitationUpdateOne {
+	if v != nil {
+		_u.SetVersion(*v)
+	}
+	return _u
+}
+
+// AddVersion adds value to the "version" field.
+func (_u *InvitationUpdateOne) AddVersion(v int64) *InvitationUpdateOne {
+	_u.mutation.AddVersion(v)
+	return _u
 }
 
 // SetExpiresAt sets the "expires_at" field.
@@ -303,6 +351,12 @@ func (_u *InvitationUpdateOne) sqlSave(ctx context.Context) (_node *Invitation, 
 	}
 	if _u.mutation.InviterIDCleared() {
 		_spec.ClearField(invitation.FieldInviterID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.Version(); ok {
+		_spec.SetField(invitation.FieldVersion, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedVersion(); ok {
+		_spec.AddField(invitation.FieldVersion, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.ExpiresAt(); ok {
 		_spec.SetField(invitation.FieldExpiresAt, field.TypeTime, value)

@@ -21,6 +21,8 @@ type Role struct {
 	ID uuid.UUID `json:"id,omitempty"`
 	// Name holds the value of the "name" field.
 	Name string `json:"name,omitempty"`
+	// Description holds the value of the "description" field.
+	Description string `json:"description,omitempty"`
 	// Builtin holds the value of the "builtin" field.
 	Builtin bool `json:"builtin,omitempty"`
 	// Permissions holds the value of the "permissions" field.
@@ -29,6 +31,8 @@ type Role struct {
 	Version int64 `json:"version,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
+	// UpdatedAt holds the value of the "updated_at" field.
+	UpdatedAt time.Time `json:"updated_at,omitempty"`
 	// Edges holds the relations/edges for other nodes in the graph.
 	// The values are being populated by the RoleQuery when eager-loading is set.
 	Edges        RoleEdges `json:"edges"`
@@ -39,11 +43,15 @@ type Role struct {
 type RoleEdges struct {
 	// Users holds the value of the users edge.
 	Users []*User `json:"users,omitempty"`
+	// ServiceAccounts holds the value of the service_accounts edge.
+	ServiceAccounts []*ServiceAccount `json:"service_accounts,omitempty"`
 	// UserRoles holds the value of the user_roles edge.
 	UserRoles []*UserRole `json:"user_roles,omitempty"`
+	// ServiceAccountRoles holds the value of the service_account_roles edge.
+	ServiceAccountRoles []*ServiceAccountRole `json:"service_account_roles,omitempty"`
 	// loadedTypes holds the information for reporting if a
 	// type was loaded (or requested) in eager-loading or not.
-	loadedTypes [2]bool
+	loadedTypes [4]bool
 }
 
 // UsersOrErr returns the Users value or an error if the edge
@@ -55,13 +63,31 @@ func (e RoleEdges) UsersOrErr() ([]*User, error) {
 	return nil, &NotLoadedError{edge: "users"}
 }
 
+// ServiceAccountsOrErr returns the ServiceAccounts value or an error if the edge
+// was not loaded in eager-loading.
+func (e RoleEdges) ServiceAccountsOrErr() ([]*ServiceAccount, error) {
+	if e.loadedTypes[1] {
+		return e.ServiceAccounts, nil
+	}
+	return nil, &NotLoadedError{edge: "service_accounts"}
+}
+
 // UserRolesOrErr returns the UserRoles value or an error if the edge
 // was not loaded in eager-loading.
 func (e RoleEdges) UserRolesOrErr() ([]*UserRole, error) {
-	if e.loadedTypes[1] {
+	if e.loadedTypes[2] {
 		return e.UserRoles, nil
 	}
 	return nil, &NotLoadedError{edge: "user_roles"}
+}
+
+// ServiceAccountRolesOrErr returns the ServiceAccountRoles value or an error if the edge
+// was not loaded in eager-loading.
+func (e RoleEdges) ServiceAccountRolesOrErr() ([]*ServiceAccountRole, error) {
+	if e.loadedTypes[3] {
+		return e.ServiceAccountRoles, nil
+	}
+	return nil, &NotLoadedError{edge: "service_account_roles"}
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
@@ -75,9 +101,9 @@ func (*Role) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullBool)
 		case role.FieldVersion:
 			values[i] = new(sql.NullInt64)
-		case role.FieldName:
+		case role.FieldName, role.FieldDescription:
 			values[i] = new(sql.NullString)
-		case role.FieldCreatedAt:
+		case role.FieldCreatedAt, role.FieldUpdatedAt:
 			values[i] = new(sql.NullTime)
 		case role.FieldID:
 			values[i] = new(uuid.UUID)
@@ -108,6 +134,12 @@ func (_m *Role) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.Name = value.String
 			}
+		case role.FieldDescription:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field description", values[i])
+			} else if value.Valid {
+				_m.Description = value.String
+			}
 		case role.FieldBuiltin:
 			if value, ok := values[i].(*sql.NullBool); !ok {
 				return fmt.Errorf("unexpected type %T for field builtin", values[i])
@@ -134,6 +166,12 @@ func (_m *Role) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.CreatedAt = value.Time
 			}
+		case role.FieldUpdatedAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field updated_at", values[i])
+			} else if value.Valid {
+				_m.UpdatedAt = value.Time
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -152,9 +190,19 @@ func (_m *Role) QueryUsers() *UserQuery {
 	return NewRoleClient(_m.config).QueryUsers(_m)
 }
 
+// QueryServiceAccounts queries the "service_accounts" edge of the Role entity.
+func (_m *Role) QueryServiceAccounts() *ServiceAccountQuery {
+	return NewRoleClient(_m.config).QueryServiceAccounts(_m)
+}
+
 // QueryUserRoles queries the "user_roles" edge of the Role entity.
 func (_m *Role) QueryUserRoles() *UserRoleQuery {
 	return NewRoleClient(_m.config).QueryUserRoles(_m)
+}
+
+// QueryServiceAccountRoles queries the "service_account_roles" edge of the Role entity.
+func (_m *Role) QueryServiceAccountRoles() *ServiceAccountRoleQuery {
+	return NewRoleClient(_m.config).QueryServiceAccountRoles(_m)
 }
 
 // Update returns a builder for updating this Role.
@@ -183,6 +231,9 @@ func (_m *Role) String() string {
 	builder.WriteString("name=")
 	builder.WriteString(_m.Name)
 	builder.WriteString(", ")
+	builder.WriteString("description=")
+	builder.WriteString(_m.Description)
+	builder.WriteString(", ")
 	builder.WriteString("builtin=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Builtin))
 	builder.WriteString(", ")
@@ -194,6 +245,9 @@ func (_m *Role) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))
+	builder.WriteString(", ")
+	builder.WriteString("updated_at=")
+	builder.WriteString(_m.UpdatedAt.Format(time.ANSIC))
 	builder.WriteByte(')')
 	return builder.String()
 }

@@ -9,6 +9,8 @@ import (
 	"math"
 	"tenantry/ent/tenantdb/predicate"
 	"tenantry/ent/tenantdb/role"
+	"tenantry/ent/tenantdb/serviceaccount"
+	"tenantry/ent/tenantdb/serviceaccountrole"
 	"tenantry/ent/tenantdb/user"
 	"tenantry/ent/tenantdb/userrole"
 
@@ -23,13 +25,15 @@ import (
 // RoleQuery is the builder for querying Role entities.
 type RoleQuery struct {
 	config
-	ctx           *QueryContext
-	order         []role.OrderOption
-	inters        []Interceptor
-	predicates    []predicate.Role
-	withUsers     *UserQuery
-	withUserRoles *UserRoleQuery
-	modifiers     []func(*sql.Selector)
+	ctx                     *QueryContext
+	order                   []role.OrderOption
+	inters                  []Interceptor
+	predicates              []predicate.Role
+	withUsers               *UserQuery
+	withServiceAccounts     *ServiceAccountQuery
+	withUserRoles           *UserRoleQuery
+	withServiceAccountRoles *ServiceAccountRoleQuery
+	modifiers               []func(*sql.Selector)
 	// intermediate query (i.e. traversal path).
 	sql  *sql.Selector
 	path func(context.Context) (*sql.Selector, error)
@@ -88,6 +92,28 @@ func (_q *RoleQuery) QueryUsers() *UserQuery {
 	return query
 }
 
+// QueryServiceAccounts chains the current query on the "service_accounts" edge.
+func (_q *RoleQuery) QueryServiceAccounts() *ServiceAccountQuery {
+	query := (&ServiceAccountClient{config: _q.config}).Query()
+	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
+		if err := _q.prepareQuery(ctx); err != nil {
+			return nil, err
+		}
+		selector := _q.sqlQuery(ctx)
+		if err := selector.Err(); err != nil {
+			return nil, err
+		}
+		step := sqlgraph.NewStep(
+			sqlgraph.From(role.Table, role.FieldID, selector),
+			sqlgraph.To(serviceaccount.Table, serviceaccount.FieldID),
+			sqlgraph.Edge(sqlgraph.M2M, true, role.ServiceAccountsTable, role.ServiceAccountsPrimaryKey...),
+		)
+		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
+		return fromU, nil
+	}
+	return query
+}
+
 // QueryUserRoles chains the current query on the "user_roles" edge.
 func (_q *RoleQuery) QueryUserRoles() *UserRoleQuery {
 	query := (&UserRoleClient{config: _q.config}).Query()
@@ -103,6 +129,28 @@ func (_q *RoleQuery) QueryUserRoles() *UserRoleQuery {
 			sqlgraph.From(role.Table, role.FieldID, selector),
 			sqlgraph.To(userrole.Table, userrole.RoleColumn),
 			sqlgraph.Edge(sqlgraph.O2M, true, role.UserRolesTable, role.UserRolesColumn),
+		)
+		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
+		return fromU, nil
+	}
+	return query
+}
+
+// QueryServiceAccountRoles chains the current query on the "service_account_roles" edge.
+func (_q *RoleQuery) QueryServiceAccountRoles() *ServiceAccountRoleQuery {
+	query := (&ServiceAccountRoleClient{config: _q.config}).Query()
+	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
+		if err := _q.prepareQuery(ctx); err != nil {
+			return nil, err
+		}
+		selector := _q.sqlQuery(ctx)
+		if err := selector.Err(); err != nil {
+			return nil, err
+		}
+		step := sqlgraph.NewStep(
+			sqlgraph.From(role.Table, role.FieldID, selector),
+			sqlgraph.To(serviceaccountrole.Table, serviceaccountrole.RoleColumn),
+			sqlgraph.Edge(sqlgraph.O2M, true, role.ServiceAccountRolesTable, role.ServiceAccountRolesColumn),
 		)
 		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
 		return fromU, nil
@@ -297,13 +345,15 @@ func (_q *RoleQuery) Clone() *RoleQuery {
 		return nil
 	}
 	return &RoleQuery{
-		config:        _q.config,
-		ctx:           _q.ctx.Clone(),
-		order:         append([]role.OrderOption{}, _q.order...),
-		inters:        append([]Interceptor{}, _q.inters...),
-		predicates:    append([]predicate.Role{}, _q.predicates...),
-		withUsers:     _q.withUsers.Clone(),
-		withUserRoles: _q.withUserRoles.Clone(),
+		config:                  _q.config,
+		ctx:                     _q.ctx.Clone(),
+		order:                   append([]role.OrderOption{}, _q.order...),
+		inters:                  append([]Interceptor{}, _q.inters...),
+		predicates:              append([]predicate.Role{}, _q.predicates...),
+		withUsers:               _q.withUsers.Clone(),
+		withServiceAccounts:     _q.withServiceAccounts.Clone(),
+		withUserRoles:           _q.withUserRoles.Clone(),
+		withServiceAccountRoles: _q.withServiceAccountRoles.Clone(),
 		// clone intermediate query.
 		sql:       _q.sql.Clone(),
 		path:      _q.path,
@@ -322,6 +372,17 @@ func (_q *RoleQuery) WithUsers(opts ...func(*UserQuery)) *RoleQuery {
 	return _q
 }
 
+// WithServiceAccounts tells the query-builder to eager-load the nodes that are connected to
+// the "service_accounts" edge. The optional arguments are used to configure the query builder of the edge.
+func (_q *RoleQuery) WithServiceAccounts(opts ...func(*ServiceAccountQuery)) *RoleQuery {
+	query := (&ServiceAccountClient{config: _q.config}).Query()
+	for _, opt := range opts {
+		opt(query)
+	}
+	_q.withServiceAccounts = query
+	return _q
+}
+
 // WithUserRoles tells the query-builder to eager-load the nodes that are connected to
 // the "user_roles" edge. The optional arguments are used to configure the query builder of the edge.
 func (_q *RoleQuery) WithUserRoles(opts ...func(*UserRoleQuery)) *RoleQuery {
@@ -330,6 +391,17 @@ func (_q *RoleQuery) WithUserRoles(opts ...func(*UserRoleQuery)) *RoleQuery {
 		opt(query)
 	}
 	_q.withUserRoles = query
+	return _q
+}
+
+// WithServiceAccountRoles tells the query-builder to eager-load the nodes that are connected to
+// the "service_account_roles" edge. The optional arguments are used to configure the query builder of the edge.
+func (_q *RoleQuery) WithServiceAccountRoles(opts ...func(*ServiceAccountRoleQuery)) *RoleQuery {
+	query := (&ServiceAccountRoleClient{config: _q.config}).Query()
+	for _, opt := range opts {
+		opt(query)
+	}
+	_q.withServiceAccountRoles = query
 	return _q
 }
 
@@ -411,9 +483,11 @@ func (_q *RoleQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Role, e
 	var (
 		nodes       = []*Role{}
 		_spec       = _q.querySpec()
-		loadedTypes = [2]bool{
+		loadedTypes = [4]bool{
 			_q.withUsers != nil,
+			_q.withServiceAccounts != nil,
 			_q.withUserRoles != nil,
+			_q.withServiceAccountRoles != nil,
 		}
 	)
 	_spec.ScanValues = func(columns []string) ([]any, error) {
@@ -444,10 +518,26 @@ func (_q *RoleQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Role, e
 			return nil, err
 		}
 	}
+	if query := _q.withServiceAccounts; query != nil {
+		if err := _q.loadServiceAccounts(ctx, query, nodes,
+			func(n *Role) { n.Edges.ServiceAccounts = []*ServiceAccount{} },
+			func(n *Role, e *ServiceAccount) { n.Edges.ServiceAccounts = append(n.Edges.ServiceAccounts, e) }); err != nil {
+			return nil, err
+		}
+	}
 	if query := _q.withUserRoles; query != nil {
 		if err := _q.loadUserRoles(ctx, query, nodes,
 			func(n *Role) { n.Edges.UserRoles = []*UserRole{} },
 			func(n *Role, e *UserRole) { n.Edges.UserRoles = append(n.Edges.UserRoles, e) }); err != nil {
+			return nil, err
+		}
+	}
+	if query := _q.withServiceAccountRoles; query != nil {
+		if err := _q.loadServiceAccountRoles(ctx, query, nodes,
+			func(n *Role) { n.Edges.ServiceAccountRoles = []*ServiceAccountRole{} },
+			func(n *Role, e *ServiceAccountRole) {
+				n.Edges.ServiceAccountRoles = append(n.Edges.ServiceAccountRoles, e)
+			}); err != nil {
 			return nil, err
 		}
 	}
@@ -515,6 +605,67 @@ func (_q *RoleQuery) loadUsers(ctx context.Context, query *UserQuery, nodes []*R
 	}
 	return nil
 }
+func (_q *RoleQuery) loadServiceAccounts(ctx context.Context, query *ServiceAccountQuery, nodes []*Role, init func(*Role), assign func(*Role, *ServiceAccount)) error {
+	edgeIDs := make([]driver.Value, len(nodes))
+	byID := make(map[uuid.UUID]*Role)
+	nids := make(map[uuid.UUID]map[*Role]struct{})
+	for i, node := range nodes {
+		edgeIDs[i] = node.ID
+		byID[node.ID] = node
+		if init != nil {
+			init(node)
+		}
+	}
+	query.Where(func(s *sql.Selector) {
+		joinT := sql.Table(role.ServiceAccountsTable)
+		s.Join(joinT).On(s.C(serviceaccount.FieldID), joinT.C(role.ServiceAccountsPrimaryKey[0]))
+		s.Where(sql.InValues(joinT.C(role.ServiceAccountsPrimaryKey[1]), edgeIDs...))
+		columns := s.SelectedColumns()
+		s.Select(joinT.C(role.ServiceAccountsPrimaryKey[1]))
+		s.AppendSelect(columns...)
+		s.SetDistinct(false)
+	})
+	if err := query.prepareQuery(ctx); err != nil {
+		return err
+	}
+	qr := QuerierFunc(func(ctx context.Context, q Query) (Value, error) {
+		return query.sqlAll(ctx, func(_ context.Context, spec *sqlgraph.QuerySpec) {
+			assign := spec.Assign
+			values := spec.ScanValues
+			spec.ScanValues = func(columns []string) ([]any, error) {
+				values, err := values(columns[1:])
+				if err != nil {
+					return nil, err
+				}
+				return append([]any{new(uuid.UUID)}, values...), nil
+			}
+			spec.Assign = func(columns []string, values []any) error {
+				outValue := *values[0].(*uuid.UUID)
+				inValue := *values[1].(*uuid.UUID)
+				if nids[inValue] == nil {
+					nids[inValue] = map[*Role]struct{}{byID[outValue]: {}}
+					return assign(columns[1:], values[1:])
+				}
+				nids[inValue][byID[outValue]] = struct{}{}
+				return nil
+			}
+		})
+	})
+	neighbors, err := withInterceptors[[]*ServiceAccount](ctx, query, qr, query.inters)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbors {
+		nodes, ok := nids[n.ID]
+		if !ok {
+			return fmt.Errorf(`unexpected "service_accounts" node returned %v`, n.ID)
+		}
+		for kn := range nodes {
+			assign(kn, n)
+		}
+	}
+	return nil
+}
 func (_q *RoleQuery) loadUserRoles(ctx context.Context, query *UserRoleQuery, nodes []*Role, init func(*Role), assign func(*Role, *UserRole)) error {
 	fks := make([]driver.Value, 0, len(nodes))
 	nodeids := make(map[uuid.UUID]*Role)
@@ -530,6 +681,36 @@ func (_q *RoleQuery) loadUserRoles(ctx context.Context, query *UserRoleQuery, no
 	}
 	query.Where(predicate.UserRole(func(s *sql.Selector) {
 		s.Where(sql.InValues(s.C(role.UserRolesColumn), fks...))
+	}))
+	neighbors, err := query.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbors {
+		fk := n.RoleID
+		node, ok := nodeids[fk]
+		if !ok {
+			return fmt.Errorf(`unexpected referenced foreign-key "role_id" returned %v for node %v`, fk, n)
+		}
+		assign(node, n)
+	}
+	return nil
+}
+func (_q *RoleQuery) loadServiceAccountRoles(ctx context.Context, query *ServiceAccountRoleQuery, nodes []*Role, init func(*Role), assign func(*Role, *ServiceAccountRole)) error {
+	fks := make([]driver.Value, 0, len(nodes))
+	nodeids := make(map[uuid.UUID]*Role)
+	for i := range nodes {
+		fks = append(fks, nodes[i].ID)
+		nodeids[nodes[i].ID] = nodes[i]
+		if init != nil {
+			init(nodes[i])
+		}
+	}
+	if len(query.ctx.Fields) > 0 {
+		query.ctx.AppendFieldOnce(serviceaccountrole.FieldRoleID)
+	}
+	query.Where(predicate.ServiceAccountRole(func(s *sql.Selector) {
+		s.Where(sql.InValues(s.C(role.ServiceAccountRolesColumn), fks...))
 	}))
 	neighbors, err := query.All(ctx)
 	if err != nil {

@@ -4,6 +4,7 @@ package tenantdb
 
 import (
 	"tenantry/ent/schema/tenant"
+	"tenantry/ent/tenantdb/apikey"
 	"tenantry/ent/tenantdb/audit"
 	"tenantry/ent/tenantdb/invitation"
 	"tenantry/ent/tenantdb/onetimevalue"
@@ -11,6 +12,8 @@ import (
 	"tenantry/ent/tenantdb/outbox"
 	"tenantry/ent/tenantdb/registration"
 	"tenantry/ent/tenantdb/role"
+	"tenantry/ent/tenantdb/serviceaccount"
+	"tenantry/ent/tenantdb/serviceaccountrole"
 	"tenantry/ent/tenantdb/session"
 	"tenantry/ent/tenantdb/settings"
 	"tenantry/ent/tenantdb/subjectkey"
@@ -23,6 +26,20 @@ import (
 // (default values, validators, hooks and policies) and stitches it
 // to their package variables.
 func init() {
+	apikeyFields := tenant.APIKey{}.Fields()
+	_ = apikeyFields
+	// apikeyDescVersion is the schema descriptor for version field.
+	apikeyDescVersion := apikeyFields[10].Descriptor()
+	// apikey.DefaultVersion holds the default value on creation for the version field.
+	apikey.DefaultVersion = apikeyDescVersion.Default.(int64)
+	// apikeyDescCreatedAt is the schema descriptor for created_at field.
+	apikeyDescCreatedAt := apikeyFields[11].Descriptor()
+	// apikey.DefaultCreatedAt holds the default value on creation for the created_at field.
+	apikey.DefaultCreatedAt = apikeyDescCreatedAt.Default.(func() time.Time)
+	// apikeyDescUpdatedAt is the schema descriptor for updated_at field.
+	apikeyDescUpdatedAt := apikeyFields[12].Descriptor()
+	// apikey.DefaultUpdatedAt holds the default value on creation for the updated_at field.
+	apikey.DefaultUpdatedAt = apikeyDescUpdatedAt.Default.(func() time.Time)
 	auditMixin := tenant.Audit{}.Mixin()
 	auditMixinFields0 := auditMixin[0].Fields()
 	_ = auditMixinFields0
@@ -38,8 +55,12 @@ func init() {
 	invitationDescLocale := invitationFields[6].Descriptor()
 	// invitation.DefaultLocale holds the default value on creation for the locale field.
 	invitation.DefaultLocale = invitationDescLocale.Default.(string)
+	// invitationDescVersion is the schema descriptor for version field.
+	invitationDescVersion := invitationFields[7].Descriptor()
+	// invitation.DefaultVersion holds the default value on creation for the version field.
+	invitation.DefaultVersion = invitationDescVersion.Default.(int64)
 	// invitationDescCreatedAt is the schema descriptor for created_at field.
-	invitationDescCreatedAt := invitationFields[7].Descriptor()
+	invitationDescCreatedAt := invitationFields[8].Descriptor()
 	// invitation.DefaultCreatedAt holds the default value on creation for the created_at field.
 	invitation.DefaultCreatedAt = invitationDescCreatedAt.Default.(func() time.Time)
 	onetimevalueFields := tenant.OneTimeValue{}.Fields()
@@ -102,18 +123,50 @@ func init() {
 	registration.DefaultCreatedAt = registrationDescCreatedAt.Default.(func() time.Time)
 	roleFields := tenant.Role{}.Fields()
 	_ = roleFields
+	// roleDescDescription is the schema descriptor for description field.
+	roleDescDescription := roleFields[2].Descriptor()
+	// role.DefaultDescription holds the default value on creation for the description field.
+	role.DefaultDescription = roleDescDescription.Default.(string)
 	// roleDescBuiltin is the schema descriptor for builtin field.
-	roleDescBuiltin := roleFields[2].Descriptor()
+	roleDescBuiltin := roleFields[3].Descriptor()
 	// role.DefaultBuiltin holds the default value on creation for the builtin field.
 	role.DefaultBuiltin = roleDescBuiltin.Default.(bool)
 	// roleDescVersion is the schema descriptor for version field.
-	roleDescVersion := roleFields[4].Descriptor()
+	roleDescVersion := roleFields[5].Descriptor()
 	// role.DefaultVersion holds the default value on creation for the version field.
 	role.DefaultVersion = roleDescVersion.Default.(int64)
 	// roleDescCreatedAt is the schema descriptor for created_at field.
-	roleDescCreatedAt := roleFields[5].Descriptor()
+	roleDescCreatedAt := roleFields[6].Descriptor()
 	// role.DefaultCreatedAt holds the default value on creation for the created_at field.
 	role.DefaultCreatedAt = roleDescCreatedAt.Default.(func() time.Time)
+	// roleDescUpdatedAt is the schema descriptor for updated_at field.
+	roleDescUpdatedAt := roleFields[7].Descriptor()
+	// role.DefaultUpdatedAt holds the default value on creation for the updated_at field.
+	role.DefaultUpdatedAt = roleDescUpdatedAt.Default.(func() time.Time)
+	serviceaccountFields := tenant.ServiceAccount{}.Fields()
+	_ = serviceaccountFields
+	// serviceaccountDescDescription is the schema descriptor for description field.
+	serviceaccountDescDescription := serviceaccountFields[2].Descriptor()
+	// serviceaccount.DefaultDescription holds the default value on creation for the description field.
+	serviceaccount.DefaultDescription = serviceaccountDescDescription.Default.(string)
+	// serviceaccountDescVersion is the schema descriptor for version field.
+	serviceaccountDescVersion := serviceaccountFields[3].Descriptor()
+	// serviceaccount.DefaultVersion holds the default value on creation for the version field.
+	serviceaccount.DefaultVersion = serviceaccountDescVersion.Default.(int64)
+	// serviceaccountDescCreatedAt is the schema descriptor for created_at field.
+	serviceaccountDescCreatedAt := serviceaccountFields[4].Descriptor()
+	// serviceaccount.DefaultCreatedAt holds the default value on creation for the created_at field.
+	serviceaccount.DefaultCreatedAt = serviceaccountDescCreatedAt.Default.(func() time.Time)
+	// serviceaccountDescUpdatedAt is the schema descriptor for updated_at field.
+	serviceaccountDescUpdatedAt := serviceaccountFields[5].Descriptor()
+	// serviceaccount.DefaultUpdatedAt holds the default value on creation for the updated_at field.
+	serviceaccount.DefaultUpdatedAt = serviceaccountDescUpdatedAt.Default.(func() time.Time)
+	serviceaccountroleFields := tenant.ServiceAccountRole{}.Fields()
+	_ = serviceaccountroleFields
+	// serviceaccountroleDescCreatedAt is the schema descriptor for created_at field.
+	serviceaccountroleDescCreatedAt := serviceaccountroleFields[2].Descriptor()
+	// serviceaccountrole.DefaultCreatedAt holds the default value on creation for the created_at field.
+	serviceaccountrole.DefaultCreatedAt = serviceaccountroleDescCreatedAt.Default.(func() time.Time)
 	sessionFields := tenant.Session{}.Fields()
 	_ = sessionFields
 	// sessionDescAal is the schema descriptor for aal field.

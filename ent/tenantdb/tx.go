@@ -12,8 +12,12 @@ import (
 // Tx is a transactional client that is created by calling Client.Tx().
 type Tx struct {
 	config
+	// APIKey is the client for interacting with the APIKey builders.
+	APIKey *APIKeyClient
 	// Audit is the client for interacting with the Audit builders.
 	Audit *AuditClient
+	// IdempotencyMark is the client for interacting with the IdempotencyMark builders.
+	IdempotencyMark *IdempotencyMarkClient
 	// Invitation is the client for interacting with the Invitation builders.
 	Invitation *InvitationClient
 	// LoginEvent is the client for interacting with the LoginEvent builders.
@@ -28,6 +32,10 @@ type Tx struct {
 	Registration *RegistrationClient
 	// Role is the client for interacting with the Role builders.
 	Role *RoleClient
+	// ServiceAccount is the client for interacting with the ServiceAccount builders.
+	ServiceAccount *ServiceAccountClient
+	// ServiceAccountRole is the client for interacting with the ServiceAccountRole builders.
+	ServiceAccountRole *ServiceAccountRoleClient
 	// Session is the client for interacting with the Session builders.
 	Session *SessionClient
 	// Settings is the client for interacting with the Settings builders.
@@ -169,7 +177,9 @@ func (tx *Tx) Client() *Client {
 }
 
 func (tx *Tx) init() {
+	tx.APIKey = NewAPIKeyClient(tx.config)
 	tx.Audit = NewAuditClient(tx.config)
+	tx.IdempotencyMark = NewIdempotencyMarkClient(tx.config)
 	tx.Invitation = NewInvitationClient(tx.config)
 	tx.LoginEvent = NewLoginEventClient(tx.config)
 	tx.OneTimeValue = NewOneTimeValueClient(tx.config)
@@ -177,6 +187,8 @@ func (tx *Tx) init() {
 	tx.Outbox = NewOutboxClient(tx.config)
 	tx.Registration = NewRegistrationClient(tx.config)
 	tx.Role = NewRoleClient(tx.config)
+	tx.ServiceAccount = NewServiceAccountClient(tx.config)
+	tx.ServiceAccountRole = NewServiceAccountRoleClient(tx.config)
 	tx.Session = NewSessionClient(tx.config)
 	tx.Settings = NewSettingsClient(tx.config)
 	tx.SubjectKey = NewSubjectKeyClient(tx.config)
@@ -191,7 +203,7 @@ func (tx *Tx) init() {
 // of them in order to commit or rollback the transaction.
 //
 // If a closed transaction is embedded in one of the generated entities, and the entity
-// applies a query, for example: Audit.QueryXXX(), the query will be executed
+// applies a query, for example: APIKey.QueryXXX(), the query will be executed
 // through the driver which created this transaction.
 //
 // Note that txDriver is not goroutine safe.

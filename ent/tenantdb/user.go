@@ -56,11 +56,13 @@ type UserEdges struct {
 	Roles []*Role `json:"roles,omitempty"`
 	// Sessions holds the value of the sessions edge.
 	Sessions []*Session `json:"sessions,omitempty"`
+	// Keys holds the value of the keys edge.
+	Keys []*APIKey `json:"keys,omitempty"`
 	// UserRoles holds the value of the user_roles edge.
 	UserRoles []*UserRole `json:"user_roles,omitempty"`
 	// loadedTypes holds the information for reporting if a
 	// type was loaded (or requested) in eager-loading or not.
-	loadedTypes [3]bool
+	loadedTypes [4]bool
 }
 
 // RolesOrErr returns the Roles value or an error if the edge
@@ -81,10 +83,19 @@ func (e UserEdges) SessionsOrErr() ([]*Session, error) {
 	return nil, &NotLoadedError{edge: "sessions"}
 }
 
+// KeysOrErr returns the Keys value or an error if the edge
+// was not loaded in eager-loading.
+func (e UserEdges) KeysOrErr() ([]*APIKey, error) {
+	if e.loadedTypes[2] {
+		return e.Keys, nil
+	}
+	return nil, &NotLoadedError{edge: "keys"}
+}
+
 // UserRolesOrErr returns the UserRoles value or an error if the edge
 // was not loaded in eager-loading.
 func (e UserEdges) UserRolesOrErr() ([]*UserRole, error) {
-	if e.loadedTypes[2] {
+	if e.loadedTypes[3] {
 		return e.UserRoles, nil
 	}
 	return nil, &NotLoadedError{edge: "user_roles"}
@@ -225,6 +236,11 @@ func (_m *User) QueryRoles() *RoleQuery {
 // QuerySessions queries the "sessions" edge of the User entity.
 func (_m *User) QuerySessions() *SessionQuery {
 	return NewUserClient(_m.config).QuerySessions(_m)
+}
+
+// QueryKeys queries the "keys" edge of the User entity.
+func (_m *User) QueryKeys() *APIKeyQuery {
+	return NewUserClient(_m.config).QueryKeys(_m)
 }
 
 // QueryUserRoles queries the "user_roles" edge of the User entity.

@@ -13,6 +13,7 @@ package apperr
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -68,7 +69,10 @@ type Error struct {
 	// HTTPStatus overrides the status that the kind implies at HTTP doors
 	// (413, 405, 415); 0 keeps it.
 	HTTPStatus int
-	cause      error
+	// Metadata is google.rpc.ErrorInfo's: public facts for a program, with
+	// lowerCamelCase keys (AIP-193).
+	Metadata map[string]string
+	cause    error
 }
 
 // New answers an error of a kind with its reason and public message.
@@ -87,6 +91,33 @@ func InvalidField(path, rule, message string) *Error {
 		Kind: Invalid, Reason: "INVALID_ARGUMENT", Message: path + ": " + message,
 		Fields: []Field{{Path: path, Rule: rule, Message: message}},
 	}
+}
+
+// VersionRequired refuses an update or deletion that names no version (U4);
+// HTTP doors answer 428 (RFC 6585).
+func VersionRequired() *Error {
+	e := InvalidField("version", "version.required", "must be the version you have read (REST: If-Match, the ETag of the answer)")
+	e.Kind, e.Reason, e.HTTPStatus = Precondition, "VERSION_REQUIRED", 428
+	return e
+}
+
+// VersionConflict refuses a change of a row that somebody else has changed
+// since; REST answers 412 to an If-Match.
+func VersionConflict(current int64) *Error {
+	e := Newf(Conflict, "VERSION_CONFLICT", "version: it has changed meanwhile, its version is %d now. Read it again, then repeat the change.", current)
+	e.Metadata = map[string]string{"currentVersion": strconv.FormatInt(current, 10)}
+	return e
+}
+
+// CheckVersion compares the version a caller has read with the row's.
+func CheckVersion(given, current int64) error {
+	switch {
+	case given == 0:
+		return VersionRequired()
+	case given != current:
+		return VersionConflict(current)
+	}
+	return nil
 }
 
 // WithCause attaches what the log should say.

@@ -25,7 +25,7 @@ import (
 
 // Actor is who caused an effect.
 type Actor struct {
-	// Kind is one of user, operator, hook, system, anonymous.
+	// Kind is one of user, api_key, operator, hook, system, anonymous.
 	Kind string
 	// ID is the account, key or hook source; zero for the last two kinds.
 	ID uuid.UUID
@@ -39,6 +39,9 @@ var (
 
 // User answers the actor of an account.
 func User(id ids.User) Actor { return Actor{Kind: "user", ID: id.UUID()} }
+
+// APIKey answers the actor of an API key; its row says for whom it acts.
+func APIKey(id uuid.UUID) Actor { return Actor{Kind: "api_key", ID: id} }
 
 // Operator answers the actor of an operator key.
 func Operator(id uuid.UUID) Actor { return Actor{Kind: "operator", ID: id} }

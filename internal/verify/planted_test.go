@@ -37,8 +37,8 @@ var onRows = []planted{
 	{"RECEIPT_ORPHAN", "{x}", "{central}", `INSERT INTO hook_receipts (id, source_id, message_id, body_hash) VALUES ('{x}', '{op}', '3', '')`, `DELETE FROM hook_receipts WHERE id = '{x}'`},
 	{"HOOK_SECRET_ORPHAN", "{x}", "{central}", `INSERT INTO hook_secrets (id, source_id, secret) VALUES ('{x}', '{x}', '')`, `DELETE FROM hook_secrets WHERE id = '{x}'`},
 	{"INSTALLATION_ROW", "{central}", "{central}", `UPDATE installation SET id = 'zzzzzz'`, `UPDATE installation SET id = substr('{prefix}', 4, 6)`},
-	{"SCHEMA_VERSION", "{central}", "{central}", `UPDATE goose_db_version SET is_applied = false WHERE version_id = 2`, `UPDATE goose_db_version SET is_applied = true`},
-	{"SCHEMA_RECORD", "{tenant}", "{central}", `UPDATE tenants SET schema_version = 1 WHERE id = '{tenant}'`, `UPDATE tenants SET schema_version = 2`},
+	{"SCHEMA_VERSION", "{central}", "{central}", `UPDATE goose_db_version SET is_applied = false WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`, `UPDATE goose_db_version SET is_applied = true`},
+	{"SCHEMA_RECORD", "{tenant}", "{central}", `UPDATE tenants SET schema_version = schema_version - 1 WHERE id = '{tenant}'`, `UPDATE tenants SET schema_version = schema_version + 1 WHERE id = '{tenant}'`},
 	{"TENANT_NAME", "{making}", "{central}",
 		`UPDATE tenants SET database_name = overlay(database_name placing 'zzzzzz' from 4), role_name = overlay(role_name placing 'zzzzzz' from 4) WHERE id = '{making}'`,
 		`UPDATE tenants SET database_name = '{makingdb}', role_name = '{makingdb}' WHERE id = '{making}'`},
@@ -50,7 +50,7 @@ var onRows = []planted{
 
 // onTenants are planted in the active tenant's own database.
 var onTenants = []planted{
-	{"SCHEMA_VERSION", "{db}", "{db}", `UPDATE goose_db_version SET is_applied = false WHERE version_id = 2`, `UPDATE goose_db_version SET is_applied = true`},
+	{"SCHEMA_VERSION", "{db}", "{db}", `UPDATE goose_db_version SET is_applied = false WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`, `UPDATE goose_db_version SET is_applied = true`},
 	{"OWNER_MISSING", "{tenant}", "{db}", `UPDATE invitations SET revoked_at = now()`, `UPDATE invitations SET revoked_at = NULL`},
 	{"OWNER_MISSING", "{tenant}", "{db}", `UPDATE invitations SET role_ids = '["{x}"]'`, `UPDATE invitations SET role_ids = '["{op}"]'`},
 	{"OWNER_INVITATION_EXPIRED", "{tenant}", "{db}", `UPDATE invitations SET expires_at = now() - interval '1 second'`, `UPDATE invitations SET expires_at = now() + interval '7 days'`},

@@ -56,6 +56,18 @@ func (f HookSourceFunc) Mutate(ctx context.Context, m centraldb.Mutation) (centr
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *centraldb.HookSourceMutation", m)
 }
 
+// The IdempotencyMarkFunc type is an adapter to allow the use of ordinary
+// function as IdempotencyMark mutator.
+type IdempotencyMarkFunc func(context.Context, *centraldb.IdempotencyMarkMutation) (centraldb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f IdempotencyMarkFunc) Mutate(ctx context.Context, m centraldb.Mutation) (centraldb.Value, error) {
+	if mv, ok := m.(*centraldb.IdempotencyMarkMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *centraldb.IdempotencyMarkMutation", m)
+}
+
 // The InstallationFunc type is an adapter to allow the use of ordinary
 // function as Installation mutator.
 type InstallationFunc func(context.Context, *centraldb.InstallationMutation) (centraldb.Value, error)

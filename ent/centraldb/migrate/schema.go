@@ -112,6 +112,27 @@ var (
 			},
 		},
 	}
+	// IdempotencyMarksColumns holds the columns for the "idempotency_marks" table.
+	IdempotencyMarksColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "scope", Type: field.TypeBytes, Unique: true},
+		{Name: "fingerprint", Type: field.TypeBytes},
+		{Name: "reply", Type: field.TypeBytes},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+	}
+	// IdempotencyMarksTable holds the schema information for the "idempotency_marks" table.
+	IdempotencyMarksTable = &schema.Table{
+		Name:       "idempotency_marks",
+		Columns:    IdempotencyMarksColumns,
+		PrimaryKey: []*schema.Column{IdempotencyMarksColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "idempotencymark_created_at",
+				Unique:  false,
+				Columns: []*schema.Column{IdempotencyMarksColumns[4]},
+			},
+		},
+	}
 	// InstallationColumns holds the columns for the "installation" table.
 	InstallationColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeString, Size: 12},
@@ -287,6 +308,7 @@ var (
 		{Name: "credential_revision", Type: field.TypeInt64, Default: 1},
 		{Name: "owner_email", Type: field.TypeBytes, Nullable: true},
 		{Name: "initial_settings", Type: field.TypeJSON},
+		{Name: "max_users", Type: field.TypeInt, Default: 0},
 		{Name: "operation_id", Type: field.TypeUUID},
 		{Name: "workflow_id", Type: field.TypeString, Default: ""},
 		{Name: "schema_version", Type: field.TypeInt64, Default: 0},
@@ -304,7 +326,7 @@ var (
 			{
 				Name:    "tenant_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{TenantsColumns[16], TenantsColumns[0]},
+				Columns: []*schema.Column{TenantsColumns[17], TenantsColumns[0]},
 			},
 			{
 				Name:    "tenant_state",
@@ -319,6 +341,7 @@ var (
 		HookReceiptsTable,
 		HookSecretsTable,
 		HookSourcesTable,
+		IdempotencyMarksTable,
 		InstallationTable,
 		OperationsTable,
 		OperatorKeysTable,
@@ -341,6 +364,9 @@ func init() {
 	}
 	HookSourcesTable.Annotation = &entsql.Annotation{
 		Table: "hook_sources",
+	}
+	IdempotencyMarksTable.Annotation = &entsql.Annotation{
+		Table: "idempotency_marks",
 	}
 	InstallationTable.Annotation = &entsql.Annotation{
 		Table: "installation",

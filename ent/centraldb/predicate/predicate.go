@@ -18,6 +18,9 @@ type HookSecret func(*sql.Selector)
 // HookSource is the predicate function for hooksource builders.
 type HookSource func(*sql.Selector)
 
+// IdempotencyMark is the predicate function for idempotencymark builders.
+type IdempotencyMark func(*sql.Selector)
+
 // Installation is the predicate function for installation builders.
 type Installation func(*sql.Selector)
 

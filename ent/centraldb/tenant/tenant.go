@@ -34,6 +34,8 @@ const (
 	FieldOwnerEmail = "owner_email"
 	// FieldInitialSettings holds the string denoting the initial_settings field in the database.
 	FieldInitialSettings = "initial_settings"
+	// FieldMaxUsers holds the string denoting the max_users field in the database.
+	FieldMaxUsers = "max_users"
 	// FieldOperationID holds the string denoting the operation_id field in the database.
 	FieldOperationID = "operation_id"
 	// FieldWorkflowID holds the string denoting the workflow_id field in the database.
@@ -74,6 +76,7 @@ var Columns = []string{
 	FieldCredentialRevision,
 	FieldOwnerEmail,
 	FieldInitialSettings,
+	FieldMaxUsers,
 	FieldOperationID,
 	FieldWorkflowID,
 	FieldSchemaVersion,
@@ -98,6 +101,8 @@ var (
 	DefaultState string
 	// DefaultCredentialRevision holds the default value on creation for the "credential_revision" field.
 	DefaultCredentialRevision int64
+	// DefaultMaxUsers holds the default value on creation for the "max_users" field.
+	DefaultMaxUsers int
 	// DefaultWorkflowID holds the default value on creation for the "workflow_id" field.
 	DefaultWorkflowID string
 	// DefaultSchemaVersion holds the default value on creation for the "schema_version" field.
@@ -146,6 +151,11 @@ func ByRoleName(opts ...sql.OrderTermOption) OrderOption {
 // ByCredentialRevision orders the results by the credential_revision field.
 func ByCredentialRevision(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldCredentialRevision, opts...).ToFunc()
+}
+
+// ByMaxUsers orders the results by the max_users field.
+func ByMaxUsers(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldMaxUsers, opts...).ToFunc()
 }
 
 // ByOperationID orders the results by the operation_id field.

@@ -101,6 +101,11 @@ func OwnerEmail(v []byte) predicate.Tenant {
 	return predicate.Tenant(sql.FieldEQ(FieldOwnerEmail, v))
 }
 
+// MaxUsers applies equality check predicate on the "max_users" field. It's identical to MaxUsersEQ.
+func MaxUsers(v int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldEQ(FieldMaxUsers, v))
+}
+
 // OperationID applies equality check predicate on the "operation_id" field. It's identical to OperationIDEQ.
 func OperationID(v uuid.UUID) predicate.Tenant {
 	return predicate.Tenant(sql.FieldEQ(FieldOperationID, v))
@@ -629,6 +634,46 @@ func OwnerEmailIsNil() predicate.Tenant {
 // OwnerEmailNotNil applies the NotNil predicate on the "owner_email" field.
 func OwnerEmailNotNil() predicate.Tenant {
 	return predicate.Tenant(sql.FieldNotNull(FieldOwnerEmail))
+}
+
+// MaxUsersEQ applies the EQ predicate on the "max_users" field.
+func MaxUsersEQ(v int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldEQ(FieldMaxUsers, v))
+}
+
+// MaxUsersNEQ applies the NEQ predicate on the "max_users" field.
+func MaxUsersNEQ(v int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldNEQ(FieldMaxUsers, v))
+}
+
+// MaxUsersIn applies the In predicate on the "max_users" field.
+func MaxUsersIn(vs ...int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldIn(FieldMaxUsers, vs...))
+}
+
+// MaxUsersNotIn applies the NotIn predicate on the "max_users" field.
+func MaxUsersNotIn(vs ...int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldNotIn(FieldMaxUsers, vs...))
+}
+
+// MaxUsersGT applies the GT predicate on the "max_users" field.
+func MaxUsersGT(v int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldGT(FieldMaxUsers, v))
+}
+
+// MaxUsersGTE applies the GTE predicate on the "max_users" field.
+func MaxUsersGTE(v int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldGTE(FieldMaxUsers, v))
+}
+
+// MaxUsersLT applies the LT predicate on the "max_users" field.
+func MaxUsersLT(v int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldLT(FieldMaxUsers, v))
+}
+
+// MaxUsersLTE applies the LTE predicate on the "max_users" field.
+func MaxUsersLTE(v int) predicate.Tenant {
+	return predicate.Tenant(sql.FieldLTE(FieldMaxUsers, v))
 }
 
 // OperationIDEQ applies the EQ predicate on the "operation_id" field.

@@ -43,7 +43,7 @@ func (Tenant) Fields() []ent.Field {
 		field.UUID("id", uuid.UUID{}).Immutable(),
 		field.String("slug").Unique(),
 		field.String("name"),
-		field.String("state").Default("reserved").Comment("reserved, provisioning, failing or active"),
+		field.String("state").Default("reserved").Comment("reserved, provisioning, failing, active, suspended or resuming"),
 		field.Bytes("data_key").Comment("sealed under the key-encryption key"),
 		field.String("database_name").Unique(),
 		field.String("role_name").Unique(),
@@ -51,9 +51,10 @@ func (Tenant) Fields() []ent.Field {
 			Annotations(annotations.Personally(annotations.Secret)),
 		field.Int64("credential_revision").Default(1),
 		field.Bytes("owner_email").Optional().Nillable().
-			Comment("sealed under the data key; wiped when provisioning ends").
+			Comment("sealed under the data key; wiped once the invitation is written").
 			Annotations(annotations.Personally(annotations.Sealed)),
 		field.JSON("initial_settings", map[string]any{}),
+		field.Int("max_users").Default(0).Comment("what operators want the limit to be; 0: none"),
 		field.UUID("operation_id", uuid.UUID{}).Immutable(),
 		field.String("workflow_id").Default(""),
 		field.Int64("schema_version").Default(0),
@@ -251,4 +252,15 @@ func (Audit) Mixin() []ent.Mixin { return []ent.Mixin{shared.Audit{}} }
 // Annotations names the table.
 func (Audit) Annotations() []schema.Annotation {
 	return []schema.Annotation{shared.Table("audit_log")}
+}
+
+// IdempotencyMark of the central database.
+type IdempotencyMark struct{ ent.Schema }
+
+// Mixin shares the shape.
+func (IdempotencyMark) Mixin() []ent.Mixin { return []ent.Mixin{shared.IdempotencyMark{}} }
+
+// Annotations names the table.
+func (IdempotencyMark) Annotations() []schema.Annotation {
+	return []schema.Annotation{shared.Table("idempotency_marks")}
 }

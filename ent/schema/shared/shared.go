@@ -1,5 +1,6 @@
 // Package shared holds the tables that have one shape in the central and in
-// every tenant database: outbox, operations and the audit log.
+// every tenant database: outbox, operations, idempotency marks and the audit
+// log.
 package shared
 
 import (
@@ -96,7 +97,7 @@ func (Audit) Fields() []ent.Field {
 		field.UUID("id", uuid.UUID{}).Immutable(),
 		field.Int64("seq").Optional().Nillable().Comment("given by the sealer, without gaps"),
 		field.Time("at").Immutable(),
-		field.String("actor_kind").Immutable().Comment("user, operator, hook, system or anonymous"),
+		field.String("actor_kind").Immutable().Comment("user, api_key, operator, hook, system or anonymous"),
 		field.UUID("actor_id", uuid.UUID{}).Optional().Nillable().Immutable(),
 		field.String("action").Immutable(),
 		field.String("target_kind").Immutable(),
@@ -116,3 +117,21 @@ func (Audit) Indexes() []ent.Index {
 		index.Fields("at", "id"),
 	}
 }
+
+// IdempotencyMark remembers a keyed call beside its effect (E4), so that a
+// repetition gets the first answer even when Redis has lost it.
+type IdempotencyMark struct{ mixin.Schema }
+
+// Fields of a mark.
+func (IdempotencyMark) Fields() []ent.Field {
+	return []ent.Field{
+		field.UUID("id", uuid.UUID{}).Immutable(),
+		field.Bytes("scope").Unique().Immutable().Comment("HMAC of principal, procedure and key"),
+		field.Bytes("fingerprint").Immutable().Comment("HMAC of the request message"),
+		field.Bytes("reply").Immutable().Comment("the reply's message, sealed under the data key"),
+		field.Time("created_at").Immutable().Annotations(Now()),
+	}
+}
+
+// Indexes of marks: the sweep takes the oldest.
+func (IdempotencyMark) Indexes() []ent.Index { return []ent.Index{index.Fields("created_at")} }

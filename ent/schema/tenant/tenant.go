@@ -63,6 +63,7 @@ func (User) Edges() []ent.Edge {
 	return []ent.Edge{
 		edge.To("roles", Role.Type).Through("user_roles", UserRole.Type),
 		edge.To("sessions", Session.Type).Annotations(entsql.OnDelete(entsql.Cascade)),
+		edge.To("keys", APIKey.Type).Annotations(entsql.OnDelete(entsql.Cascade)),
 	}
 }
 
@@ -80,17 +81,25 @@ func (Role) Fields() []ent.Field {
 	return []ent.Field{
 		field.UUID("id", uuid.UUID{}).Immutable(),
 		field.String("name").Unique(),
+		field.String("description").Default(""),
 		field.Bool("builtin").Default(false).Immutable(),
 		field.JSON("permissions", []string{}),
 		field.Int64("version").Default(1),
 		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
+		field.Time("updated_at").Default(time.Now).Annotations(shared.Now()),
 	}
 }
 
 // Edges of a role.
 func (Role) Edges() []ent.Edge {
-	return []ent.Edge{edge.From("users", User.Type).Ref("roles").Through("user_roles", UserRole.Type)}
+	return []ent.Edge{
+		edge.From("users", User.Type).Ref("roles").Through("user_roles", UserRole.Type),
+		edge.From("service_accounts", ServiceAccount.Type).Ref("roles").Through("service_account_roles", ServiceAccountRole.Type),
+	}
 }
+
+// Indexes of roles.
+func (Role) Indexes() []ent.Index { return []ent.Index{index.Fields("created_at", "id")} }
 
 // Annotations names the table.
 func (Role) Annotations() []schema.Annotation { return []schema.Annotation{shared.Table("roles")} }
@@ -197,6 +206,7 @@ func (Invitation) Fields() []ent.Field {
 		field.UUID("inviter_id", uuid.UUID{}).Optional().Nillable().Immutable().
 			Comment("empty for the owner's invitation, which stands for the owner (U8)"),
 		field.String("locale").Default("en").Immutable(),
+		field.Int64("version").Default(1),
 		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
 		field.Time("expires_at"),
 		field.Time("accepted_at").Optional().Nillable(),
@@ -207,6 +217,7 @@ func (Invitation) Fields() []ent.Field {
 // Indexes of invitations: one open invitation for an address.
 func (Invitation) Indexes() []ent.Index {
 	return []ent.Index{
+		index.Fields("created_at", "id"),
 		index.Fields("address_hash").Unique().
 			Annotations(entsql.IndexWhere("accepted_at IS NULL AND revoked_at IS NULL")),
 	}
@@ -318,4 +329,15 @@ func (Audit) Mixin() []ent.Mixin { return []ent.Mixin{shared.Audit{}} }
 // Annotations names the table.
 func (Audit) Annotations() []schema.Annotation {
 	return []schema.Annotation{shared.Table("audit_log")}
+}
+
+// IdempotencyMark of a tenant database.
+type IdempotencyMark struct{ ent.Schema }
+
+// Mixin shares the shape.
+func (IdempotencyMark) Mixin() []ent.Mixin { return []ent.Mixin{shared.IdempotencyMark{}} }
+
+// Annotations names the table.
+func (IdempotencyMark) Annotations() []schema.Annotation {
+	return []schema.Annotation{shared.Table("idempotency_marks")}
 }

@@ -8,6 +8,18 @@ import (
 	"tenantry/ent/tenantdb"
 )
 
+// The APIKeyFunc type is an adapter to allow the use of ordinary
+// function as APIKey mutator.
+type APIKeyFunc func(context.Context, *tenantdb.APIKeyMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f APIKeyFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.APIKeyMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.APIKeyMutation", m)
+}
+
 // The AuditFunc type is an adapter to allow the use of ordinary
 // function as Audit mutator.
 type AuditFunc func(context.Context, *tenantdb.AuditMutation) (tenantdb.Value, error)
@@ -18,6 +30,18 @@ func (f AuditFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Va
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.AuditMutation", m)
+}
+
+// The IdempotencyMarkFunc type is an adapter to allow the use of ordinary
+// function as IdempotencyMark mutator.
+type IdempotencyMarkFunc func(context.Context, *tenantdb.IdempotencyMarkMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f IdempotencyMarkFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.IdempotencyMarkMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.IdempotencyMarkMutation", m)
 }
 
 // The InvitationFunc type is an adapter to allow the use of ordinary
@@ -102,6 +126,30 @@ func (f RoleFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Val
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.RoleMutation", m)
+}
+
+// The ServiceAccountFunc type is an adapter to allow the use of ordinary
+// function as ServiceAccount mutator.
+type ServiceAccountFunc func(context.Context, *tenantdb.ServiceAccountMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ServiceAccountFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.ServiceAccountMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.ServiceAccountMutation", m)
+}
+
+// The ServiceAccountRoleFunc type is an adapter to allow the use of ordinary
+// function as ServiceAccountRole mutator.
+type ServiceAccountRoleFunc func(context.Context, *tenantdb.ServiceAccountRoleMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f ServiceAccountRoleFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.ServiceAccountRoleMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.ServiceAccountRoleMutation", m)
 }
 
 // The SessionFunc type is an adapter to allow the use of ordinary

@@ -9,6 +9,62 @@ import (
 )
 
 var (
+	// APIKeysColumns holds the columns for the "api_keys" table.
+	APIKeysColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "name", Type: field.TypeString},
+		{Name: "creator_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "secret_hash", Type: field.TypeBytes},
+		{Name: "previous_hash", Type: field.TypeBytes, Nullable: true},
+		{Name: "previous_expires_at", Type: field.TypeTime, Nullable: true},
+		{Name: "scopes", Type: field.TypeJSON},
+		{Name: "allowed_networks", Type: field.TypeJSON},
+		{Name: "version", Type: field.TypeInt64, Default: 1},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "expires_at", Type: field.TypeTime, Nullable: true},
+		{Name: "last_used_at", Type: field.TypeTime, Nullable: true},
+		{Name: "revoked_at", Type: field.TypeTime, Nullable: true},
+		{Name: "service_account_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "user_id", Type: field.TypeUUID, Nullable: true},
+	}
+	// APIKeysTable holds the schema information for the "api_keys" table.
+	APIKeysTable = &schema.Table{
+		Name:       "api_keys",
+		Columns:    APIKeysColumns,
+		PrimaryKey: []*schema.Column{APIKeysColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "api_keys_service_accounts_keys",
+				Columns:    []*schema.Column{APIKeysColumns[14]},
+				RefColumns: []*schema.Column{ServiceAccountsColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+			{
+				Symbol:     "api_keys_users_keys",
+				Columns:    []*schema.Column{APIKeysColumns[15]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "apikey_user_id",
+				Unique:  false,
+				Columns: []*schema.Column{APIKeysColumns[15]},
+			},
+			{
+				Name:    "apikey_service_account_id",
+				Unique:  false,
+				Columns: []*schema.Column{APIKeysColumns[14]},
+			},
+			{
+				Name:    "apikey_created_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{APIKeysColumns[9], APIKeysColumns[0]},
+			},
+		},
+	}
 	// AuditLogColumns holds the columns for the "audit_log" table.
 	AuditLogColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -43,6 +99,27 @@ var (
 			},
 		},
 	}
+	// IdempotencyMarksColumns holds the columns for the "idempotency_marks" table.
+	IdempotencyMarksColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "scope", Type: field.TypeBytes, Unique: true},
+		{Name: "fingerprint", Type: field.TypeBytes},
+		{Name: "reply", Type: field.TypeBytes},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+	}
+	// IdempotencyMarksTable holds the schema information for the "idempotency_marks" table.
+	IdempotencyMarksTable = &schema.Table{
+		Name:       "idempotency_marks",
+		Columns:    IdempotencyMarksColumns,
+		PrimaryKey: []*schema.Column{IdempotencyMarksColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "idempotencymark_created_at",
+				Unique:  false,
+				Columns: []*schema.Column{IdempotencyMarksColumns[4]},
+			},
+		},
+	}
 	// InvitationsColumns holds the columns for the "invitations" table.
 	InvitationsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -52,6 +129,7 @@ var (
 		{Name: "role_ids", Type: field.TypeJSON},
 		{Name: "inviter_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "locale", Type: field.TypeString, Default: "en"},
+		{Name: "version", Type: field.TypeInt64, Default: 1},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
 		{Name: "expires_at", Type: field.TypeTime},
 		{Name: "accepted_at", Type: field.TypeTime, Nullable: true},
@@ -63,6 +141,11 @@ var (
 		Columns:    InvitationsColumns,
 		PrimaryKey: []*schema.Column{InvitationsColumns[0]},
 		Indexes: []*schema.Index{
+			{
+				Name:    "invitation_created_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{InvitationsColumns[8], InvitationsColumns[0]},
+			},
 			{
 				Name:    "invitation_address_hash",
 				Unique:  true,
@@ -241,16 +324,89 @@ var (
 	RolesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "name", Type: field.TypeString, Unique: true},
+		{Name: "description", Type: field.TypeString, Default: ""},
 		{Name: "builtin", Type: field.TypeBool, Default: false},
 		{Name: "permissions", Type: field.TypeJSON},
 		{Name: "version", Type: field.TypeInt64, Default: 1},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("now()")},
 	}
 	// RolesTable holds the schema information for the "roles" table.
 	RolesTable = &schema.Table{
 		Name:       "roles",
 		Columns:    RolesColumns,
 		PrimaryKey: []*schema.Column{RolesColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "role_created_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{RolesColumns[6], RolesColumns[0]},
+			},
+		},
+	}
+	// ServiceAccountsColumns holds the columns for the "service_accounts" table.
+	ServiceAccountsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "name", Type: field.TypeString},
+		{Name: "description", Type: field.TypeString, Default: ""},
+		{Name: "version", Type: field.TypeInt64, Default: 1},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "deleted_at", Type: field.TypeTime, Nullable: true},
+	}
+	// ServiceAccountsTable holds the schema information for the "service_accounts" table.
+	ServiceAccountsTable = &schema.Table{
+		Name:       "service_accounts",
+		Columns:    ServiceAccountsColumns,
+		PrimaryKey: []*schema.Column{ServiceAccountsColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "serviceaccount_name",
+				Unique:  true,
+				Columns: []*schema.Column{ServiceAccountsColumns[1]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "deleted_at IS NULL",
+				},
+			},
+			{
+				Name:    "serviceaccount_created_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{ServiceAccountsColumns[4], ServiceAccountsColumns[0]},
+			},
+		},
+	}
+	// ServiceAccountRolesColumns holds the columns for the "service_account_roles" table.
+	ServiceAccountRolesColumns = []*schema.Column{
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "service_account_id", Type: field.TypeUUID},
+		{Name: "role_id", Type: field.TypeUUID},
+	}
+	// ServiceAccountRolesTable holds the schema information for the "service_account_roles" table.
+	ServiceAccountRolesTable = &schema.Table{
+		Name:       "service_account_roles",
+		Columns:    ServiceAccountRolesColumns,
+		PrimaryKey: []*schema.Column{ServiceAccountRolesColumns[1], ServiceAccountRolesColumns[2]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "service_account_roles_service_accounts_service_account",
+				Columns:    []*schema.Column{ServiceAccountRolesColumns[1]},
+				RefColumns: []*schema.Column{ServiceAccountsColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+			{
+				Symbol:     "service_account_roles_roles_role",
+				Columns:    []*schema.Column{ServiceAccountRolesColumns[2]},
+				RefColumns: []*schema.Column{RolesColumns[0]},
+				OnDelete:   schema.NoAction,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "serviceaccountrole_role_id",
+				Unique:  false,
+				Columns: []*schema.Column{ServiceAccountRolesColumns[2]},
+			},
+		},
 	}
 	// SessionsColumns holds the columns for the "sessions" table.
 	SessionsColumns = []*schema.Column{
@@ -379,7 +535,9 @@ var (
 	}
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
+		APIKeysTable,
 		AuditLogTable,
+		IdempotencyMarksTable,
 		InvitationsTable,
 		LoginEventsTable,
 		OneTimeValuesTable,
@@ -387,6 +545,8 @@ var (
 		OutboxTable,
 		RegistrationsTable,
 		RolesTable,
+		ServiceAccountsTable,
+		ServiceAccountRolesTable,
 		SessionsTable,
 		SettingsTable,
 		SubjectKeysTable,
@@ -396,8 +556,16 @@ var (
 )
 
 func init() {
+	APIKeysTable.ForeignKeys[0].RefTable = ServiceAccountsTable
+	APIKeysTable.ForeignKeys[1].RefTable = UsersTable
+	APIKeysTable.Annotation = &entsql.Annotation{
+		Table: "api_keys",
+	}
 	AuditLogTable.Annotation = &entsql.Annotation{
 		Table: "audit_log",
+	}
+	IdempotencyMarksTable.Annotation = &entsql.Annotation{
+		Table: "idempotency_marks",
 	}
 	InvitationsTable.Annotation = &entsql.Annotation{
 		Table: "invitations",
@@ -419,6 +587,14 @@ func init() {
 	}
 	RolesTable.Annotation = &entsql.Annotation{
 		Table: "roles",
+	}
+	ServiceAccountsTable.Annotation = &entsql.Annotation{
+		Table: "service_accounts",
+	}
+	ServiceAccountRolesTable.ForeignKeys[0].RefTable = ServiceAccountsTable
+	ServiceAccountRolesTable.ForeignKeys[1].RefTable = RolesTable
+	ServiceAccountRolesTable.Annotation = &entsql.Annotation{
+		Table: "service_account_roles",
 	}
 	SessionsTable.ForeignKeys[0].RefTable = UsersTable
 	SessionsTable.Annotation = &entsql.Annotation{

@@ -6,8 +6,14 @@ import (
 	"entgo.io/ent/dialect/sql"
 )
 
+// APIKey is the predicate function for apikey builders.
+type APIKey func(*sql.Selector)
+
 // Audit is the predicate function for audit builders.
 type Audit func(*sql.Selector)
+
+// IdempotencyMark is the predicate function for idempotencymark builders.
+type IdempotencyMark func(*sql.Selector)
 
 // Invitation is the predicate function for invitation builders.
 type Invitation func(*sql.Selector)
@@ -29,6 +35,12 @@ type Registration func(*sql.Selector)
 
 // Role is the predicate function for role builders.
 type Role func(*sql.Selector)
+
+// ServiceAccount is the predicate function for serviceaccount builders.
+type ServiceAccount func(*sql.Selector)
+
+// ServiceAccountRole is the predicate function for serviceaccountrole builders.
+type ServiceAccountRole func(*sql.Selector)
 
 // Session is the predicate function for session builders.
 type Session func(*sql.Selector)

@@ -16,6 +16,8 @@ const (
 	FieldID = "id"
 	// FieldName holds the string denoting the name field in the database.
 	FieldName = "name"
+	// FieldDescription holds the string denoting the description field in the database.
+	FieldDescription = "description"
 	// FieldBuiltin holds the string denoting the builtin field in the database.
 	FieldBuiltin = "builtin"
 	// FieldPermissions holds the string denoting the permissions field in the database.
@@ -24,10 +26,16 @@ const (
 	FieldVersion = "version"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
+	// FieldUpdatedAt holds the string denoting the updated_at field in the database.
+	FieldUpdatedAt = "updated_at"
 	// EdgeUsers holds the string denoting the users edge name in mutations.
 	EdgeUsers = "users"
+	// EdgeServiceAccounts holds the string denoting the service_accounts edge name in mutations.
+	EdgeServiceAccounts = "service_accounts"
 	// EdgeUserRoles holds the string denoting the user_roles edge name in mutations.
 	EdgeUserRoles = "user_roles"
+	// EdgeServiceAccountRoles holds the string denoting the service_account_roles edge name in mutations.
+	EdgeServiceAccountRoles = "service_account_roles"
 	// Table holds the table name of the role in the database.
 	Table = "roles"
 	// UsersTable is the table that holds the users relation/edge. The primary key declared below.
@@ -35,6 +43,11 @@ const (
 	// UsersInverseTable is the table name for the User entity.
 	// It exists in this package in order to avoid circular dependency with the "user" package.
 	UsersInverseTable = "users"
+	// ServiceAccountsTable is the table that holds the service_accounts relation/edge. The primary key declared below.
+	ServiceAccountsTable = "service_account_roles"
+	// ServiceAccountsInverseTable is the table name for the ServiceAccount entity.
+	// It exists in this package in order to avoid circular dependency with the "serviceaccount" package.
+	ServiceAccountsInverseTable = "service_accounts"
 	// UserRolesTable is the table that holds the user_roles relation/edge.
 	UserRolesTable = "user_roles"
 	// UserRolesInverseTable is the table name for the UserRole entity.
@@ -42,22 +55,34 @@ const (
 	UserRolesInverseTable = "user_roles"
 	// UserRolesColumn is the table column denoting the user_roles relation/edge.
 	UserRolesColumn = "role_id"
+	// ServiceAccountRolesTable is the table that holds the service_account_roles relation/edge.
+	ServiceAccountRolesTable = "service_account_roles"
+	// ServiceAccountRolesInverseTable is the table name for the ServiceAccountRole entity.
+	// It exists in this package in order to avoid circular dependency with the "serviceaccountrole" package.
+	ServiceAccountRolesInverseTable = "service_account_roles"
+	// ServiceAccountRolesColumn is the table column denoting the service_account_roles relation/edge.
+	ServiceAccountRolesColumn = "role_id"
 )
 
 // Columns holds all SQL columns for role fields.
 var Columns = []string{
 	FieldID,
 	FieldName,
+	FieldDescription,
 	FieldBuiltin,
 	FieldPermissions,
 	FieldVersion,
 	FieldCreatedAt,
+	FieldUpdatedAt,
 }
 
 var (
 	// UsersPrimaryKey and UsersColumn2 are the table columns denoting the
 	// primary key for the users relation (M2M).
 	UsersPrimaryKey = []string{"user_id", "role_id"}
+	// ServiceAccountsPrimaryKey and ServiceAccountsColumn2 are the table columns denoting the
+	// primary key for the service_accounts relation (M2M).
+	ServiceAccountsPrimaryKey = []string{"service_account_id", "role_id"}
 )
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -71,12 +96,16 @@ func ValidColumn(column string) bool {
 }
 
 var (
+	// DefaultDescription holds the default value on creation for the "description" field.
+	DefaultDescription string
 	// DefaultBuiltin holds the default value on creation for the "builtin" field.
 	DefaultBuiltin bool
 	// DefaultVersion holds the default value on creation for the "version" field.
 	DefaultVersion int64
 	// DefaultCreatedAt holds the default value on creation for the "created_at" field.
 	DefaultCreatedAt func() time.Time
+	// DefaultUpdatedAt holds the default value on creation for the "updated_at" field.
+	DefaultUpdatedAt func() time.Time
 )
 
 // OrderOption defines the ordering options for the Role queries.
@@ -90,6 +119,11 @@ func ByID(opts ...sql.OrderTermOption) OrderOption {
 // ByName orders the results by the name field.
 func ByName(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldName, opts...).ToFunc()
+}
+
+// ByDescription orders the results by the description field.
+func ByDescription(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldDescription, opts...).ToFunc()
 }
 
 // ByBuiltin orders the results by the builtin field.
@@ -107,6 +141,11 @@ func ByCreatedAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldCreatedAt, opts...).ToFunc()
 }
 
+// ByUpdatedAt orders the results by the updated_at field.
+func ByUpdatedAt(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldUpdatedAt, opts...).ToFunc()
+}
+
 // ByUsersCount orders the results by users count.
 func ByUsersCount(opts ...sql.OrderTermOption) OrderOption {
 	return func(s *sql.Selector) {
@@ -118,6 +157,20 @@ func ByUsersCount(opts ...sql.OrderTermOption) OrderOption {
 func ByUsers(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
 	return func(s *sql.Selector) {
 		sqlgraph.OrderByNeighborTerms(s, newUsersStep(), append([]sql.OrderTerm{term}, terms...)...)
+	}
+}
+
+// ByServiceAccountsCount orders the results by service_accounts count.
+func ByServiceAccountsCount(opts ...sql.OrderTermOption) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborsCount(s, newServiceAccountsStep(), opts...)
+	}
+}
+
+// ByServiceAccounts orders the results by service_accounts terms.
+func ByServiceAccounts(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborTerms(s, newServiceAccountsStep(), append([]sql.OrderTerm{term}, terms...)...)
 	}
 }
 
@@ -134,6 +187,20 @@ func ByUserRoles(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
 		sqlgraph.OrderByNeighborTerms(s, newUserRolesStep(), append([]sql.OrderTerm{term}, terms...)...)
 	}
 }
+
+// ByServiceAccountRolesCount orders the results by service_account_roles count.
+func ByServiceAccountRolesCount(opts ...sql.OrderTermOption) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborsCount(s, newServiceAccountRolesStep(), opts...)
+	}
+}
+
+// ByServiceAccountRoles orders the results by service_account_roles terms.
+func ByServiceAccountRoles(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborTerms(s, newServiceAccountRolesStep(), append([]sql.OrderTerm{term}, terms...)...)
+	}
+}
 func newUsersStep() *sqlgraph.Step {
 	return sqlgraph.NewStep(
 		sqlgraph.From(Table, FieldID),
@@ -141,10 +208,24 @@ func newUsersStep() *sqlgraph.Step {
 		sqlgraph.Edge(sqlgraph.M2M, true, UsersTable, UsersPrimaryKey...),
 	)
 }
+func newServiceAccountsStep() *sqlgraph.Step {
+	return sqlgraph.NewStep(
+		sqlgraph.From(Table, FieldID),
+		sqlgraph.To(ServiceAccountsInverseTable, FieldID),
+		sqlgraph.Edge(sqlgraph.M2M, true, ServiceAccountsTable, ServiceAccountsPrimaryKey...),
+	)
+}
 func newUserRolesStep() *sqlgraph.Step {
 	return sqlgraph.NewStep(
 		sqlgraph.From(Table, FieldID),
 		sqlgraph.To(UserRolesInverseTable, UserRolesColumn),
 		sqlgraph.Edge(sqlgraph.O2M, true, UserRolesTable, UserRolesColumn),
+	)
+}
+func newServiceAccountRolesStep() *sqlgraph.Step {
+	return sqlgraph.NewStep(
+		sqlgraph.From(Table, FieldID),
+		sqlgraph.To(ServiceAccountRolesInverseTable, ServiceAccountRolesColumn),
+		sqlgraph.Edge(sqlgraph.O2M, true, ServiceAccountRolesTable, ServiceAccountRolesColumn),
 	)
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +15,12 @@ import (
 )
 
 const root = "../../../migrations"
+
+// numbered is the name of a set's migration that many after the last.
+func numbered(t *testing.T, s set, after int, name string) string {
+	t.Helper()
+	return fmt.Sprintf("%05d_%s.sql", len(sqlFiles(filepath.Join(root, s.name)))+after, name)
+}
 
 func TestDiff_EmbeddedMigrationsReachTheEntSchema(t *testing.T) {
 	t.Parallel()
@@ -42,7 +50,7 @@ func edited(t *testing.T, s set, sql string) string {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(root)))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, s.name, "00003_edit.sql"), []byte("-- +goose Up\n"+sql+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, s.name, numbered(t, s, 1, "edit")), []byte("-- +goose Up\n"+sql+"\n"), 0o600))
 	return dir
 }
 
@@ -58,7 +66,7 @@ func TestDiff_FindsWhatIsMissingAndKeepsHandwork(t *testing.T) {
 	} {
 		path, sql, err := diff(context.Background(), testdb.ServerURL(t), edited(t, central, c.planted), central, "change")
 		require.NoError(t, err, c.planted)
-		require.Equal(t, "00004_change.sql", filepath.Base(path))
+		require.Equal(t, numbered(t, central, 2, "change"), filepath.Base(path))
 		require.Contains(t, sql, c.want)
 		require.NotContains(t, sql, "CONSTRAINT")
 		require.NotContains(t, sql, "goose Down")
@@ -72,9 +80,9 @@ func TestDiff_RefusesGapsAndLeavesNoDatabase(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(root)))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "central", "00004_gap.sql"), []byte("-- +goose Up\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "central", numbered(t, sets[0], 2, "gap")), []byte("-- +goose Up\n"), 0o600))
 	_, _, err := diff(ctx, testdb.ServerURL(t), dir, sets[0], "change")
-	require.ErrorContains(t, err, "00003_")
+	require.ErrorContains(t, err, strings.TrimSuffix(numbered(t, sets[0], 1, ""), ".sql"))
 
 	_, _, err = diff(ctx, testdb.ServerURL(t), edited(t, sets[0], `SELECT nonsense;`), sets[0], "change")
 	require.Error(t, err)

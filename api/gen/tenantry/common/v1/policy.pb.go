@@ -85,6 +85,9 @@ const (
 	Credential_CREDENTIAL_USER Credential = 2
 	// An operator key of the central host.
 	Credential_CREDENTIAL_OPERATOR Credential = 3
+	// An API key of this tenant (A12), which acts for a person or a service
+	// account.
+	Credential_CREDENTIAL_API_KEY Credential = 4
 )
 
 // Enum value maps for Credential.
@@ -94,12 +97,14 @@ var (
 		1: "CREDENTIAL_NONE",
 		2: "CREDENTIAL_USER",
 		3: "CREDENTIAL_OPERATOR",
+		4: "CREDENTIAL_API_KEY",
 	}
 	Credential_value = map[string]int32{
 		"CREDENTIAL_UNSPECIFIED": 0,
 		"CREDENTIAL_NONE":        1,
 		"CREDENTIAL_USER":        2,
 		"CREDENTIAL_OPERATOR":    3,
+		"CREDENTIAL_API_KEY":     4,
 	}
 )
 
@@ -242,7 +247,8 @@ type Policy struct {
 	Host  Host                   `protobuf:"varint,1,opt,name=host,proto3,enum=tenantry.common.v1.Host" json:"host,omitempty"`
 	// At least one.
 	Credentials []Credential `protobuf:"varint,2,rep,packed,name=credentials,proto3,enum=tenantry.common.v1.Credential" json:"credentials,omitempty"`
-	// The permission a person must hold ("users.read"); empty: own data only.
+	// The permission a person or API key must hold ("users.read"); empty: own
+	// data only.
 	Permission string `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
 	// The scope an operator key must hold ("tenants.read").
 	OperatorScope string      `protobuf:"bytes,4,opt,name=operator_scope,json=operatorScope,proto3" json:"operator_scope,omitempty"`
@@ -392,13 +398,14 @@ const file_tenantry_common_v1_policy_proto_rawDesc = "" +
 	"\x04Host\x12\x14\n" +
 	"\x10HOST_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fHOST_CENTRAL\x10\x01\x12\x0f\n" +
-	"\vHOST_TENANT\x10\x02*k\n" +
+	"\vHOST_TENANT\x10\x02*\x83\x01\n" +
 	"\n" +
 	"Credential\x12\x1a\n" +
 	"\x16CREDENTIAL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCREDENTIAL_NONE\x10\x01\x12\x13\n" +
 	"\x0fCREDENTIAL_USER\x10\x02\x12\x17\n" +
-	"\x13CREDENTIAL_OPERATOR\x10\x03*m\n" +
+	"\x13CREDENTIAL_OPERATOR\x10\x03\x12\x16\n" +
+	"\x12CREDENTIAL_API_KEY\x10\x04*m\n" +
 	"\tRateClass\x12\x1a\n" +
 	"\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fRATE_CLASS_READ\x10\x01\x12\x14\n" +

@@ -28,27 +28,36 @@ type Reason int32
 const (
 	Reason_REASON_UNSPECIFIED Reason = 0
 	// The edge.
-	Reason_REASON_INTERNAL               Reason = 1
-	Reason_REASON_UNKNOWN_HOST           Reason = 2
-	Reason_REASON_UNKNOWN_PATH           Reason = 3
-	Reason_REASON_METHOD_NOT_ALLOWED     Reason = 4
-	Reason_REASON_UNSUPPORTED_MEDIA_TYPE Reason = 5
-	Reason_REASON_BODY_TOO_LARGE         Reason = 6
-	Reason_REASON_MALFORMED_BODY         Reason = 7
-	Reason_REASON_INVALID_ARGUMENT       Reason = 8
-	Reason_REASON_UNKNOWN_PARAMETER      Reason = 9
-	Reason_REASON_WRONG_HOST             Reason = 10
-	Reason_REASON_FLOOD                  Reason = 11
-	Reason_REASON_DEADLINE               Reason = 12
-	Reason_REASON_DRAINING               Reason = 13
+	Reason_REASON_INTERNAL                Reason = 1
+	Reason_REASON_UNKNOWN_HOST            Reason = 2
+	Reason_REASON_UNKNOWN_PATH            Reason = 3
+	Reason_REASON_METHOD_NOT_ALLOWED      Reason = 4
+	Reason_REASON_UNSUPPORTED_MEDIA_TYPE  Reason = 5
+	Reason_REASON_BODY_TOO_LARGE          Reason = 6
+	Reason_REASON_MALFORMED_BODY          Reason = 7
+	Reason_REASON_INVALID_ARGUMENT        Reason = 8
+	Reason_REASON_UNKNOWN_PARAMETER       Reason = 9
+	Reason_REASON_WRONG_HOST              Reason = 10
+	Reason_REASON_FLOOD                   Reason = 11
+	Reason_REASON_DEADLINE                Reason = 12
+	Reason_REASON_DRAINING                Reason = 13
+	Reason_REASON_VERSION_REQUIRED        Reason = 14
+	Reason_REASON_VERSION_CONFLICT        Reason = 15
+	Reason_REASON_IDEMPOTENCY_KEY_INVALID Reason = 16
+	Reason_REASON_IDEMPOTENCY_IN_FLIGHT   Reason = 17
+	Reason_REASON_IDEMPOTENCY_KEY_REUSED  Reason = 18
+	Reason_REASON_IDEMPOTENCY_UNSUPPORTED Reason = 19
 	// Credentials and rights.
-	Reason_REASON_CREDENTIAL_MISSING Reason = 20
-	Reason_REASON_CREDENTIAL_INVALID Reason = 21
-	Reason_REASON_CREDENTIAL_EXPIRED Reason = 22
-	Reason_REASON_PERMISSION_MISSING Reason = 23
-	Reason_REASON_SCOPE_MISSING      Reason = 24
-	Reason_REASON_LOGIN_FAILED       Reason = 25
-	Reason_REASON_BUSY               Reason = 26
+	Reason_REASON_CREDENTIAL_MISSING  Reason = 20
+	Reason_REASON_CREDENTIAL_INVALID  Reason = 21
+	Reason_REASON_CREDENTIAL_EXPIRED  Reason = 22
+	Reason_REASON_PERMISSION_MISSING  Reason = 23
+	Reason_REASON_SCOPE_MISSING       Reason = 24
+	Reason_REASON_LOGIN_FAILED        Reason = 25
+	Reason_REASON_BUSY                Reason = 26
+	Reason_REASON_RATE_LIMITED        Reason = 27
+	Reason_REASON_CREDENTIAL_KIND     Reason = 28
+	Reason_REASON_ADDRESS_NOT_ALLOWED Reason = 29
 	// Tenants.
 	Reason_REASON_TENANT_NOT_ACTIVE   Reason = 40
 	Reason_REASON_TENANT_NOT_FOUND    Reason = 41
@@ -59,6 +68,8 @@ const (
 	Reason_REASON_SCHEMA_OUT_OF_RANGE Reason = 46
 	Reason_REASON_CENTRAL_UNREACHABLE Reason = 47
 	Reason_REASON_TENANT_STATE        Reason = 48
+	Reason_REASON_TENANT_SUSPENDED    Reason = 49
+	Reason_REASON_OWNER_PRESENT       Reason = 50
 	// Hooks.
 	Reason_REASON_HOOK_SOURCE_UNKNOWN    Reason = 60
 	Reason_REASON_HOOK_SIGNATURE_MISSING Reason = 61
@@ -81,7 +92,32 @@ const (
 	Reason_REASON_ACCOUNT_EXISTS       Reason = 105
 	Reason_REASON_INVITATION_NOT_FOUND Reason = 106
 	// Lists.
-	Reason_REASON_CURSOR_INVALID Reason = 120
+	Reason_REASON_CURSOR_INVALID  Reason = 120
+	Reason_REASON_FILTER_INVALID  Reason = 121
+	Reason_REASON_SORT_INVALID    Reason = 122
+	Reason_REASON_FIELDS_INVALID  Reason = 123
+	Reason_REASON_INCLUDE_INVALID Reason = 124
+	Reason_REASON_SEARCH_INVALID  Reason = 125
+	// People and roles.
+	Reason_REASON_USER_NOT_FOUND      Reason = 140
+	Reason_REASON_LAST_OWNER          Reason = 141
+	Reason_REASON_GRANT_ABOVE_OWN     Reason = 142
+	Reason_REASON_USER_NOT_DELETED    Reason = 143
+	Reason_REASON_USER_DELETED        Reason = 144
+	Reason_REASON_ROLE_NOT_FOUND      Reason = 145
+	Reason_REASON_ROLE_EXISTS         Reason = 146
+	Reason_REASON_ROLE_BUILTIN        Reason = 147
+	Reason_REASON_ROLE_IN_USE         Reason = 148
+	Reason_REASON_INVITATION_EXISTS   Reason = 149
+	Reason_REASON_INVITATION_NOT_OPEN Reason = 150
+	Reason_REASON_ROLE_LIMIT          Reason = 151
+	// API keys.
+	Reason_REASON_API_KEY_NOT_FOUND         Reason = 160
+	Reason_REASON_API_KEY_REVOKED           Reason = 161
+	Reason_REASON_API_KEY_LIMIT             Reason = 162
+	Reason_REASON_SERVICE_ACCOUNT_NOT_FOUND Reason = 163
+	Reason_REASON_SERVICE_ACCOUNT_EXISTS    Reason = 164
+	Reason_REASON_SERVICE_ACCOUNT_LIMIT     Reason = 165
 )
 
 // Enum value maps for Reason.
@@ -101,6 +137,12 @@ var (
 		11:  "REASON_FLOOD",
 		12:  "REASON_DEADLINE",
 		13:  "REASON_DRAINING",
+		14:  "REASON_VERSION_REQUIRED",
+		15:  "REASON_VERSION_CONFLICT",
+		16:  "REASON_IDEMPOTENCY_KEY_INVALID",
+		17:  "REASON_IDEMPOTENCY_IN_FLIGHT",
+		18:  "REASON_IDEMPOTENCY_KEY_REUSED",
+		19:  "REASON_IDEMPOTENCY_UNSUPPORTED",
 		20:  "REASON_CREDENTIAL_MISSING",
 		21:  "REASON_CREDENTIAL_INVALID",
 		22:  "REASON_CREDENTIAL_EXPIRED",
@@ -108,6 +150,9 @@ var (
 		24:  "REASON_SCOPE_MISSING",
 		25:  "REASON_LOGIN_FAILED",
 		26:  "REASON_BUSY",
+		27:  "REASON_RATE_LIMITED",
+		28:  "REASON_CREDENTIAL_KIND",
+		29:  "REASON_ADDRESS_NOT_ALLOWED",
 		40:  "REASON_TENANT_NOT_ACTIVE",
 		41:  "REASON_TENANT_NOT_FOUND",
 		42:  "REASON_TENANT_UNREACHABLE",
@@ -117,6 +162,8 @@ var (
 		46:  "REASON_SCHEMA_OUT_OF_RANGE",
 		47:  "REASON_CENTRAL_UNREACHABLE",
 		48:  "REASON_TENANT_STATE",
+		49:  "REASON_TENANT_SUSPENDED",
+		50:  "REASON_OWNER_PRESENT",
 		60:  "REASON_HOOK_SOURCE_UNKNOWN",
 		61:  "REASON_HOOK_SIGNATURE_MISSING",
 		62:  "REASON_HOOK_SIGNATURE_INVALID",
@@ -136,6 +183,29 @@ var (
 		105: "REASON_ACCOUNT_EXISTS",
 		106: "REASON_INVITATION_NOT_FOUND",
 		120: "REASON_CURSOR_INVALID",
+		121: "REASON_FILTER_INVALID",
+		122: "REASON_SORT_INVALID",
+		123: "REASON_FIELDS_INVALID",
+		124: "REASON_INCLUDE_INVALID",
+		125: "REASON_SEARCH_INVALID",
+		140: "REASON_USER_NOT_FOUND",
+		141: "REASON_LAST_OWNER",
+		142: "REASON_GRANT_ABOVE_OWN",
+		143: "REASON_USER_NOT_DELETED",
+		144: "REASON_USER_DELETED",
+		145: "REASON_ROLE_NOT_FOUND",
+		146: "REASON_ROLE_EXISTS",
+		147: "REASON_ROLE_BUILTIN",
+		148: "REASON_ROLE_IN_USE",
+		149: "REASON_INVITATION_EXISTS",
+		150: "REASON_INVITATION_NOT_OPEN",
+		151: "REASON_ROLE_LIMIT",
+		160: "REASON_API_KEY_NOT_FOUND",
+		161: "REASON_API_KEY_REVOKED",
+		162: "REASON_API_KEY_LIMIT",
+		163: "REASON_SERVICE_ACCOUNT_NOT_FOUND",
+		164: "REASON_SERVICE_ACCOUNT_EXISTS",
+		165: "REASON_SERVICE_ACCOUNT_LIMIT",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -152,6 +222,12 @@ var (
 		"REASON_FLOOD":                     11,
 		"REASON_DEADLINE":                  12,
 		"REASON_DRAINING":                  13,
+		"REASON_VERSION_REQUIRED":          14,
+		"REASON_VERSION_CONFLICT":          15,
+		"REASON_IDEMPOTENCY_KEY_INVALID":   16,
+		"REASON_IDEMPOTENCY_IN_FLIGHT":     17,
+		"REASON_IDEMPOTENCY_KEY_REUSED":    18,
+		"REASON_IDEMPOTENCY_UNSUPPORTED":   19,
 		"REASON_CREDENTIAL_MISSING":        20,
 		"REASON_CREDENTIAL_INVALID":        21,
 		"REASON_CREDENTIAL_EXPIRED":        22,
@@ -159,6 +235,9 @@ var (
 		"REASON_SCOPE_MISSING":             24,
 		"REASON_LOGIN_FAILED":              25,
 		"REASON_BUSY":                      26,
+		"REASON_RATE_LIMITED":              27,
+		"REASON_CREDENTIAL_KIND":           28,
+		"REASON_ADDRESS_NOT_ALLOWED":       29,
 		"REASON_TENANT_NOT_ACTIVE":         40,
 		"REASON_TENANT_NOT_FOUND":          41,
 		"REASON_TENANT_UNREACHABLE":        42,
@@ -168,6 +247,8 @@ var (
 		"REASON_SCHEMA_OUT_OF_RANGE":       46,
 		"REASON_CENTRAL_UNREACHABLE":       47,
 		"REASON_TENANT_STATE":              48,
+		"REASON_TENANT_SUSPENDED":          49,
+		"REASON_OWNER_PRESENT":             50,
 		"REASON_HOOK_SOURCE_UNKNOWN":       60,
 		"REASON_HOOK_SIGNATURE_MISSING":    61,
 		"REASON_HOOK_SIGNATURE_INVALID":    62,
@@ -187,6 +268,29 @@ var (
 		"REASON_ACCOUNT_EXISTS":            105,
 		"REASON_INVITATION_NOT_FOUND":      106,
 		"REASON_CURSOR_INVALID":            120,
+		"REASON_FILTER_INVALID":            121,
+		"REASON_SORT_INVALID":              122,
+		"REASON_FIELDS_INVALID":            123,
+		"REASON_INCLUDE_INVALID":           124,
+		"REASON_SEARCH_INVALID":            125,
+		"REASON_USER_NOT_FOUND":            140,
+		"REASON_LAST_OWNER":                141,
+		"REASON_GRANT_ABOVE_OWN":           142,
+		"REASON_USER_NOT_DELETED":          143,
+		"REASON_USER_DELETED":              144,
+		"REASON_ROLE_NOT_FOUND":            145,
+		"REASON_ROLE_EXISTS":               146,
+		"REASON_ROLE_BUILTIN":              147,
+		"REASON_ROLE_IN_USE":               148,
+		"REASON_INVITATION_EXISTS":         149,
+		"REASON_INVITATION_NOT_OPEN":       150,
+		"REASON_ROLE_LIMIT":                151,
+		"REASON_API_KEY_NOT_FOUND":         160,
+		"REASON_API_KEY_REVOKED":           161,
+		"REASON_API_KEY_LIMIT":             162,
+		"REASON_SERVICE_ACCOUNT_NOT_FOUND": 163,
+		"REASON_SERVICE_ACCOUNT_EXISTS":    164,
+		"REASON_SERVICE_ACCOUNT_LIMIT":     165,
 	}
 )
 
@@ -221,8 +325,7 @@ var File_tenantry_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xf5\n" +
-	"\n" +
+	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xdc\x12\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\x01\x12\x17\n" +
@@ -238,14 +341,23 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\x12\x10\n" +
 	"\fREASON_FLOOD\x10\v\x12\x13\n" +
 	"\x0fREASON_DEADLINE\x10\f\x12\x13\n" +
-	"\x0fREASON_DRAINING\x10\r\x12\x1d\n" +
+	"\x0fREASON_DRAINING\x10\r\x12\x1b\n" +
+	"\x17REASON_VERSION_REQUIRED\x10\x0e\x12\x1b\n" +
+	"\x17REASON_VERSION_CONFLICT\x10\x0f\x12\"\n" +
+	"\x1eREASON_IDEMPOTENCY_KEY_INVALID\x10\x10\x12 \n" +
+	"\x1cREASON_IDEMPOTENCY_IN_FLIGHT\x10\x11\x12!\n" +
+	"\x1dREASON_IDEMPOTENCY_KEY_REUSED\x10\x12\x12\"\n" +
+	"\x1eREASON_IDEMPOTENCY_UNSUPPORTED\x10\x13\x12\x1d\n" +
 	"\x19REASON_CREDENTIAL_MISSING\x10\x14\x12\x1d\n" +
 	"\x19REASON_CREDENTIAL_INVALID\x10\x15\x12\x1d\n" +
 	"\x19REASON_CREDENTIAL_EXPIRED\x10\x16\x12\x1d\n" +
 	"\x19REASON_PERMISSION_MISSING\x10\x17\x12\x18\n" +
 	"\x14REASON_SCOPE_MISSING\x10\x18\x12\x17\n" +
 	"\x13REASON_LOGIN_FAILED\x10\x19\x12\x0f\n" +
-	"\vREASON_BUSY\x10\x1a\x12\x1c\n" +
+	"\vREASON_BUSY\x10\x1a\x12\x17\n" +
+	"\x13REASON_RATE_LIMITED\x10\x1b\x12\x1a\n" +
+	"\x16REASON_CREDENTIAL_KIND\x10\x1c\x12\x1e\n" +
+	"\x1aREASON_ADDRESS_NOT_ALLOWED\x10\x1d\x12\x1c\n" +
 	"\x18REASON_TENANT_NOT_ACTIVE\x10(\x12\x1b\n" +
 	"\x17REASON_TENANT_NOT_FOUND\x10)\x12\x1d\n" +
 	"\x19REASON_TENANT_UNREACHABLE\x10*\x12\x15\n" +
@@ -254,7 +366,9 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\x12REASON_POOL_BUDGET\x10-\x12\x1e\n" +
 	"\x1aREASON_SCHEMA_OUT_OF_RANGE\x10.\x12\x1e\n" +
 	"\x1aREASON_CENTRAL_UNREACHABLE\x10/\x12\x17\n" +
-	"\x13REASON_TENANT_STATE\x100\x12\x1e\n" +
+	"\x13REASON_TENANT_STATE\x100\x12\x1b\n" +
+	"\x17REASON_TENANT_SUSPENDED\x101\x12\x18\n" +
+	"\x14REASON_OWNER_PRESENT\x102\x12\x1e\n" +
 	"\x1aREASON_HOOK_SOURCE_UNKNOWN\x10<\x12!\n" +
 	"\x1dREASON_HOOK_SIGNATURE_MISSING\x10=\x12!\n" +
 	"\x1dREASON_HOOK_SIGNATURE_INVALID\x10>\x12!\n" +
@@ -273,7 +387,30 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\x11REASON_USER_LIMIT\x10h\x12\x19\n" +
 	"\x15REASON_ACCOUNT_EXISTS\x10i\x12\x1f\n" +
 	"\x1bREASON_INVITATION_NOT_FOUND\x10j\x12\x19\n" +
-	"\x15REASON_CURSOR_INVALID\x10xB\xbd\x01\n" +
+	"\x15REASON_CURSOR_INVALID\x10x\x12\x19\n" +
+	"\x15REASON_FILTER_INVALID\x10y\x12\x17\n" +
+	"\x13REASON_SORT_INVALID\x10z\x12\x19\n" +
+	"\x15REASON_FIELDS_INVALID\x10{\x12\x1a\n" +
+	"\x16REASON_INCLUDE_INVALID\x10|\x12\x19\n" +
+	"\x15REASON_SEARCH_INVALID\x10}\x12\x1a\n" +
+	"\x15REASON_USER_NOT_FOUND\x10\x8c\x01\x12\x16\n" +
+	"\x11REASON_LAST_OWNER\x10\x8d\x01\x12\x1b\n" +
+	"\x16REASON_GRANT_ABOVE_OWN\x10\x8e\x01\x12\x1c\n" +
+	"\x17REASON_USER_NOT_DELETED\x10\x8f\x01\x12\x18\n" +
+	"\x13REASON_USER_DELETED\x10\x90\x01\x12\x1a\n" +
+	"\x15REASON_ROLE_NOT_FOUND\x10\x91\x01\x12\x17\n" +
+	"\x12REASON_ROLE_EXISTS\x10\x92\x01\x12\x18\n" +
+	"\x13REASON_ROLE_BUILTIN\x10\x93\x01\x12\x17\n" +
+	"\x12REASON_ROLE_IN_USE\x10\x94\x01\x12\x1d\n" +
+	"\x18REASON_INVITATION_EXISTS\x10\x95\x01\x12\x1f\n" +
+	"\x1aREASON_INVITATION_NOT_OPEN\x10\x96\x01\x12\x16\n" +
+	"\x11REASON_ROLE_LIMIT\x10\x97\x01\x12\x1d\n" +
+	"\x18REASON_API_KEY_NOT_FOUND\x10\xa0\x01\x12\x1b\n" +
+	"\x16REASON_API_KEY_REVOKED\x10\xa1\x01\x12\x19\n" +
+	"\x14REASON_API_KEY_LIMIT\x10\xa2\x01\x12%\n" +
+	" REASON_SERVICE_ACCOUNT_NOT_FOUND\x10\xa3\x01\x12\"\n" +
+	"\x1dREASON_SERVICE_ACCOUNT_EXISTS\x10\xa4\x01\x12!\n" +
+	"\x1cREASON_SERVICE_ACCOUNT_LIMIT\x10\xa5\x01B\xbd\x01\n" +
 	"\x16com.tenantry.common.v1B\vReasonProtoP\x01Z,tenantry/api/gen/tenantry/common/v1;commonv1\xa2\x02\x03TCX\xaa\x02\x12Tenantry.Common.V1\xca\x02\x12Tenantry\\Common\\V1\xe2\x02\x1eTenantry\\Common\\V1\\GPBMetadata\xea\x02\x14Tenantry::Common::V1b\x06proto3"
 
 var (
