@@ -41,6 +41,8 @@ import (
 	"tenantry/internal/invitations"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
+	"tenantry/internal/replay"
+	"tenantry/internal/secrets"
 	"tenantry/internal/tenants"
 	"tenantry/internal/users"
 )
@@ -75,6 +77,12 @@ type Deps struct {
 	Operations  *operations.Service
 	Operators   *operators.Service
 	Hooks       *hooks.Service
+
+	// CentralKey answers the installation's data key.
+	CentralKey func(context.Context) (secrets.DataKey, error)
+	// Replays answers repeated calls in front of the durable marks; nil
+	// leaves all to the marks.
+	Replays *replay.Front
 }
 
 // wiring is what the chain itself calls; tests of the chain bring their own.
@@ -84,6 +92,8 @@ type wiring struct {
 	verify    func(tenants.Entry, string) (auth.Claims, error)
 	principal func(context.Context, *db.Lease, auth.Claims) (auth.Principal, error)
 	operator  func(ctx context.Context, key string) (operators.Principal, error)
+	// centralKey is the installation's data key.
+	centralKey func(context.Context) (secrets.DataKey, error)
 
 	verifyHook func(ctx context.Context, source string, m hooks.Message) (hooks.Source, error)
 	acceptHook func(context.Context, hooks.Source, hooks.Message, tenants.ReserveInput, string) (operations.Operation, error)
@@ -95,11 +105,14 @@ type wiring struct {
 // Server is the API's handler.
 type Server struct {
 	wiring
-	log   *slog.Logger
-	urls  tenants.URLs
-	flood *floodGuard
-	ready *readiness
-	https bool
+	log  *slog.Logger
+	now  clock.Clock
+	urls tenants.URLs
+	// replays may be nil.
+	replays *replay.Front
+	flood   *floodGuard
+	ready   *readiness
+	https   bool
 	// timeout ends every request.
 	timeout time.Duration
 
@@ -119,6 +132,7 @@ func New(d Deps) (*Server, error) {
 	return build(d, wiring{
 		resolve: d.Directory.BySlug, lease: d.Router.LeaseEntry,
 		verify: d.Auth.VerifyAccess, principal: d.Auth.LoadPrincipal, operator: d.Operators.Authenticate,
+		centralKey: d.CentralKey,
 		verifyHook: d.Hooks.Verify, acceptHook: d.Hooks.Accept,
 		pages: pages.Deps{
 			URLs: urls, Now: d.Now,
@@ -140,18 +154,20 @@ func New(d Deps) (*Server, error) {
 
 func build(d Deps, w wiring) (*Server, error) {
 	s := &Server{
-		wiring: w, log: d.Log, urls: tenants.NewURLs(d.PublicURL), flood: newFloodGuard(d.Flood, d.Now),
+		wiring: w, log: d.Log, now: d.Now, replays: d.Replays, urls: tenants.NewURLs(d.PublicURL), flood: newFloodGuard(d.Flood, d.Now),
 		ready: &readiness{ask: d.Ready, now: d.Now, log: d.Log}, https: d.PublicURL.Scheme == "https",
 		json: jsonCodec(), methods: map[string]*method{}, timeout: cmp.Or(d.Timeout, defaultTimeout),
 	}
 	// What an RPC passes, whichever door it came through. Rate limits (after
-	// the credential is checked), idempotency and audit context join here.
+	// the credential is checked) join here.
 	server := connect.NewServer(
 		s.answerErrors,     // errors.go: outermost, so each door writes the same error
 		s.authorize,        // access.go: host, credential, lease, principal, policy
 		s.refuseNUL,        // validate.go
+		s.versions,         // version.go: If-Match and ETag
 		s.validating(),     // validate.go: the schema's rules, on the decoded message
 		s.pointToOperation, // access.go: Location of what a mutation started
+		s.idempotent,       // idempotency.go: a keyed call happens once
 	)
 	w.register(server)
 	if err := s.loadMethods(server); err != nil {

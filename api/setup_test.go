@@ -151,6 +151,7 @@ func (f *fake) defaultWiring(entry tenants.Entry) wiring {
 			}
 			return operators.Principal{}, refused
 		},
+		centralKey: func(context.Context) (secrets.DataKey, error) { return secrets.DataKey{}, nil },
 		verifyHook: func(_ context.Context, name string, m hooks.Message) (hooks.Source, error) {
 			if m.Signature != "v1,good" {
 				return hooks.Source{}, apperr.New(apperr.Unauthenticated, "HOOK_SIGNATURE_INVALID", "webhook-signature: no entry matches.")

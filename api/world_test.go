@@ -68,6 +68,7 @@ func newWorld(t *testing.T) *world {
 		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(), Invitations: invitations.New(now, hasher),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
+		CentralKey: in.Central.Key,
 	}
 	w.startMail(t, d, urls)
 	_, w.operator, err = d.Operators.Create(t.Context(), operators.CreateInput{Name: "tests", Scopes: operators.Scopes}, audit.System, "r1")

@@ -6,6 +6,7 @@ package edge
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
@@ -40,11 +41,22 @@ type Call struct {
 	Caller   Caller
 	User     auth.Principal
 	Operator operators.Principal
+	// Keyed is set while the call carries an Idempotency-Key, once its message
+	// has been read.
+	Keyed *Keyed
 	// HTTPStatus overrides the status of an error at HTTP doors; 0 keeps the
 	// one its code implies.
 	HTTPStatus int
 	// Reason is the reason of the error that was answered, for the access log.
 	Reason string
+}
+
+// Keyed is a call that must happen once (E4).
+type Keyed struct {
+	Key db.MarkKey
+	Now time.Time
+	// Reply is what the mark has stored; nil until then.
+	Reply []byte
 }
 
 type key struct{}

@@ -14,6 +14,7 @@ import (
 	"tenantry/internal/invitations"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
+	"tenantry/internal/replay"
 	"tenantry/internal/tenants"
 	"tenantry/internal/users"
 	"tenantry/worker"
@@ -48,6 +49,8 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Operations:  operations.New(b.central, b.now, worker.Progress(tc), ringCentral),
 		Operators:   operators.New(b.central, b.now),
 		Hooks:       hooks.New(b.central, b.now, b.bell),
+		CentralKey:  b.central.Key,
+		Replays:     replay.New(b.redis, nil),
 	})
 	if err != nil {
 		return err

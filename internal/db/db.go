@@ -170,6 +170,12 @@ func (c *Central) Installation(ctx context.Context) (string, secrets.DataKey, er
 	return id, key, nil
 }
 
+// Key answers the installation's data key.
+func (c *Central) Key(ctx context.Context) (secrets.DataKey, error) {
+	_, key, err := c.Installation(ctx)
+	return key, err
+}
+
 // InCentral runs fn in a transaction on the central database.
 func InCentral[R any](ctx context.Context, c *Central, fn func(CentralTx) (R, error)) (R, error) {
 	_, key, err := c.Installation(ctx)
