@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ import (
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
+	"tenantry/internal/apikeys"
 	"tenantry/internal/apperr"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -150,6 +152,9 @@ func (f *fake) defaultWiring(entry tenants.Entry) wiring {
 				return operators.Principal{ID: uuid.New(), Scopes: operators.Scopes, Source: &source}, nil
 			}
 			return operators.Principal{}, refused
+		},
+		apiKey: func(context.Context, *db.Lease, apikeys.Presented, netip.Addr) (auth.Principal, error) {
+			return auth.Principal{}, refused
 		},
 		centralKey: func(context.Context) (secrets.DataKey, error) { return secrets.DataKey{}, nil },
 		verifyHook: func(_ context.Context, name string, m hooks.Message) (hooks.Source, error) {

@@ -3,6 +3,8 @@ package api
 import (
 	"slices"
 
+	"github.com/google/uuid"
+
 	usersv1 "tenantry/api/gen/tenantry/users/v1"
 	"tenantry/internal/auth"
 	"tenantry/internal/users"
@@ -15,12 +17,22 @@ func userMessage(u users.User) *usersv1.User {
 	}
 }
 
+// meMessage is the caller: a person with their session or key, or a service
+// account with its key.
 func meMessage(p auth.Principal) *usersv1.GetMeResponse {
-	return &usersv1.GetMeResponse{
-		User: userMessage(users.User{
-			ID: p.User, Name: p.Name, Email: p.Email, CreatedAt: p.CreatedAt,
-			LastLoginAt: p.LastLoginAt, LoginCount: p.LoginCount, Version: p.Version,
-		}),
-		Roles: p.Roles, Permissions: slices.Sorted(slices.Values(p.Permissions)), SessionId: p.Session.String(),
+	out := &usersv1.GetMeResponse{Roles: p.Roles, Permissions: slices.Sorted(slices.Values(p.Permissions))}
+	if p.APIKey != uuid.Nil {
+		out.ApiKeyId = p.APIKey.String()
+	} else {
+		out.SessionId = p.Session.String()
 	}
+	if p.ServiceAccount != uuid.Nil {
+		out.ServiceAccountId = p.ServiceAccount.String()
+		return out
+	}
+	out.User = userMessage(users.User{
+		ID: p.User, Name: p.Name, Email: p.Email, CreatedAt: p.CreatedAt,
+		LastLoginAt: p.LastLoginAt, LoginCount: p.LoginCount, Version: p.Version,
+	})
+	return out
 }

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"tenantry/internal/apikeys"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -68,7 +70,7 @@ func newWorld(t *testing.T) *world {
 		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(), Invitations: invitations.New(now, hasher),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
-		CentralKey: in.Central.Key,
+		APIKeys: apikeys.New(now), CentralKey: in.Central.Key,
 	}
 	w.startMail(t, d, urls)
 	_, w.operator, err = d.Operators.Create(t.Context(), operators.CreateInput{Name: "tests", Scopes: operators.Scopes}, audit.System, "r1")
@@ -148,4 +150,20 @@ func (w *world) rows(t *testing.T) (n int) {
 			+ (SELECT count(*) FROM hook_receipts) + (SELECT count(*) FROM audit_log)`).Scan(&n)
 	require.NoError(t, err)
 	return n
+}
+
+// sql is the one tenant's database, as its owner sees it.
+func (w *world) sql(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	e, err := w.directory.BySlug(t.Context(), "acme")
+	require.NoError(t, err)
+	lease, err := w.router.LeaseEntry(t.Context(), e)
+	require.NoError(t, err)
+	t.Cleanup(lease.Release)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(w.logs.String())
+		}
+	})
+	return lease.Pool()
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
@@ -24,10 +26,17 @@ type Meta struct {
 	IP        netip.Addr
 }
 
-// Principal is the person behind a request, as the database knows them now.
+// Principal is who is behind a request, as the database knows them now: a
+// person by a session, or a person or service account by an API key.
 type Principal struct {
-	User        ids.User
-	Session     ids.Session
+	// User is zero for a service account.
+	User ids.User
+	// Session is zero for an API key.
+	Session ids.Session
+	// APIKey and ServiceAccount are zero for a session.
+	APIKey         uuid.UUID
+	ServiceAccount uuid.UUID
+
 	Name        string
 	Email       string
 	Roles       []string
