@@ -102,6 +102,13 @@ func setup(t *testing.T, changes ...func(*fake)) *fake {
 	var err error
 	f.server, err = build(f.deps, f.wiring)
 	require.NoError(t, err)
+	f.serve(t)
+	return f
+}
+
+// serve listens as the real process does: HTTP/1.1, and HTTP/2 without TLS.
+func (f *fake) serve(t *testing.T) {
+	t.Helper()
 	ts := httptest.NewUnstartedServer(f.server)
 	ts.Config.Protocols = new(http.Protocols)
 	ts.Config.Protocols.SetHTTP1(true)
@@ -110,7 +117,6 @@ func setup(t *testing.T, changes ...func(*fake)) *fake {
 	ts.Start()
 	t.Cleanup(ts.Close)
 	f.url = ts.URL
-	return f
 }
 
 func (f *fake) defaultWiring(entry tenants.Entry) wiring {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"log/slog"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -77,9 +76,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w.server, err = New(d)
 	require.NoError(t, err)
-	ts := httptest.NewServer(w.server)
-	t.Cleanup(ts.Close)
-	w.url = ts.URL
+	w.serve(t)
 	return w
 }
 
