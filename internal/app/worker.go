@@ -10,6 +10,7 @@ import (
 	"tenantry/activities"
 	"tenantry/internal/auth"
 	"tenantry/internal/config"
+	"tenantry/internal/db"
 	"tenantry/internal/invitations"
 	"tenantry/internal/mail"
 	"tenantry/internal/mailer"
@@ -55,6 +56,12 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 		},
 		Fleet: &activities.Fleet{
 			Active: tenants.New(b.central, b.now, b.bell).ActiveAfter, Lease: b.router.Lease, Drain: mails.DrainTenant,
+			Expire: func(ctx context.Context, l *db.Lease, limit int) (int, error) {
+				return db.SweepTenantMarks(ctx, l, b.now(), limit)
+			},
+			ExpireCentral: func(ctx context.Context, limit int) (int, error) {
+				return db.SweepCentralMarks(ctx, b.central, b.now(), limit)
+			},
 		},
 		Options: worker.Options{StickyTimeout: c.StickyTimeout},
 	})
