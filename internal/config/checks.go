@@ -72,11 +72,11 @@ func checkListen(v string) string {
 	return ""
 }
 
-// off stands for a listener that is not opened.
-const off = "off"
+// Off stands for a listener that is not opened.
+const Off = "off"
 
 func checkMetrics(v string) string {
-	if v == off {
+	if v == Off {
 		return ""
 	}
 	return checkListen(v)

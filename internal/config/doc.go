@@ -36,7 +36,7 @@ type Config struct {
 	// Addresses to listen on, host:port.
 	APIAddr    string `env:"API_ADDR" envDefault:"127.0.0.1:8080"`
 	WorkerAddr string `env:"WORKER_ADDR" envDefault:"127.0.0.1:8081"`
-	// MetricsAddr is where the API serves /metrics, or "off".
+	// MetricsAddr is where the API serves /metrics, or [Off].
 	MetricsAddr string `env:"METRICS_ADDR" envDefault:"127.0.0.1:9464"`
 	// TrustedProxies are the networks whose X-Forwarded-For, -Host and -Proto
 	// count; from anybody else they are ignored. Forwarded (RFC 7239) is
