@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/clock"
+	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/tenants"
 )
@@ -238,4 +239,29 @@ func TestOriginCache_MemoryIsBounded(t *testing.T) {
 		c.allowed(t.Context(), tenants.Entry{ID: ids.NewTenant(), Slug: fmt.Sprint(i)}, acmeOrigin)
 	}
 	require.LessOrEqual(t, len(c.kept), maxOriginTenants)
+}
+
+// The real chain: what stands in the tenant's database is what a page may do.
+func TestCORS_ReadsTheTenantsSettings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, host := w.settle(t, "acme")
+	_, other := w.settle(t, "globex")
+	require.Equal(t, http.StatusMethodNotAllowed, w.do(t, preflight(host, acmeOrigin)).status, "none at first")
+	e, err := w.directory.Fresh(t.Context(), id)
+	require.NoError(t, err)
+	lease, err := w.router.LeaseEntry(t.Context(), e)
+	require.NoError(t, err)
+	defer lease.Release()
+	_, err = db.InTenant(t.Context(), lease, func(tx db.TenantTx) (struct{}, error) {
+		_, err := tx.SQL().ExecContext(t.Context(), `UPDATE settings SET document = jsonb_set(document::jsonb, '{allowed_origins}', jsonb_build_array($1::text))`, acmeOrigin)
+		return struct{}{}, err
+	})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return w.do(t, preflight(host, acmeOrigin)).status == http.StatusNoContent }, 2*originsTTL, 50*time.Millisecond)
+	token := w.logIn(t, host, "owner@acme.example")
+	a := w.do(t, from(acmeOrigin, call{method: "GET", host: host, path: "/v1/me", bearer: token}))
+	require.Equal(t, http.StatusOK, a.status)
+	require.Equal(t, acmeOrigin, a.header.Get("Access-Control-Allow-Origin"))
+	require.Equal(t, http.StatusMethodNotAllowed, w.do(t, preflight(other, acmeOrigin)).status)
 }
