@@ -57,7 +57,7 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 			return err
 		}
 		// The rate limit, before anything is fetched for the call.
-		if err := s.limitCall(ctx, call, m, principalKey(credential, claims)); err != nil {
+		if err := s.limitCall(ctx, call, m, principalKey(cred.text, cred.claims)); err != nil {
 			return err
 		}
 		// 3. The tenant's database, for as long as the RPC runs.
