@@ -103,9 +103,10 @@ func runBoth(ctx context.Context, a, b func(context.Context) error) error {
 	return err
 }
 
-// health answers /livez and /readyz of a process that serves nothing else.
+// health answers /livez, /readyz and /metrics of a process that serves nothing else.
 func (b *base) health(pollers func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", b.metrics.Handler())
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
