@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/mail"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -47,7 +48,7 @@ func (in RegisterInput) Validate() error {
 func CheckName(name string) error {
 	n := len([]rune(name))
 	if strings.TrimSpace(name) == "" || n > 100 || strings.ContainsFunc(name, unprintable) {
-		return apperr.InvalidField("name", "string.len", "must be 1 to 100 printable characters")
+		return apperr.InvalidField("name", "string.len", "must be 1 to 100 printable characters").WithParams("min_len", "1", "max_len", "100")
 	}
 	return nil
 }
@@ -201,7 +202,8 @@ func CreateUser(ctx context.Context, tx db.TenantTx, u NewUser, roles []uuid.UUI
 			return err
 		}
 		if n >= doc.MaxUsers {
-			return apperr.Newf(apperr.Precondition, "USER_LIMIT", "This organization has reached its limit of %d accounts.", doc.MaxUsers)
+			return apperr.Newf(apperr.Precondition, "USER_LIMIT", "This organization has reached its limit of %d accounts.", doc.MaxUsers).
+				WithParams("limit", strconv.Itoa(doc.MaxUsers))
 		}
 	}
 	// Looked for rather than run into: the server's log would quote the address

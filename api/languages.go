@@ -1,0 +1,75 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"tenantry/internal/apperr"
+	"tenantry/internal/i18n"
+)
+
+// sentence is what people read about an error; Message is for developers.
+func sentence(l i18n.Locale, e *apperr.Error) string { return i18n.Reason(l, e.Reason, e.Params) }
+
+// fieldSentence is what people read about one field of it.
+func fieldSentence(l i18n.Locale, e *apperr.Error, f apperr.Field) string {
+	params := i18n.Params{}
+	maps.Copy(params, e.Params)
+	maps.Copy(params, f.Params)
+	return i18n.Rule(l, f.Rule, params)
+}
+
+func localized(l i18n.Locale, text string) *errdetails.LocalizedMessage {
+	return &errdetails.LocalizedMessage{Locale: string(l), Message: text}
+}
+
+// notParams are settings of a rule that tell a person nothing.
+var notParams = map[protoreflect.Name]bool{"pattern": true, "example": true, "cel": true}
+
+// ruleParams are the limits that stand in the schema beside the broken rule:
+// "int32.gte_lte" needs both ends, and the violation names one.
+func ruleParams(v *protovalidate.Violation) map[string]string {
+	if v.FieldDescriptor == nil {
+		return nil
+	}
+	rules, err := protovalidate.ResolveFieldRules(v.FieldDescriptor)
+	if err != nil || rules == nil {
+		return nil
+	}
+	m, path := rules.ProtoReflect(), v.Proto.GetRule().GetElements()
+	for i := range len(path) - 1 {
+		f := m.Descriptor().Fields().ByName(protoreflect.Name(path[i].GetFieldName()))
+		if f == nil || f.Message() == nil || f.IsList() || f.IsMap() {
+			return nil
+		}
+		m = m.Get(f).Message()
+	}
+	params := map[string]string{}
+	m.Range(func(f protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case notParams[f.Name()] || f.Message() != nil || f.IsMap():
+		case f.IsList():
+			params[string(f.Name())] = listed(value.List())
+		default:
+			params[string(f.Name())] = fmt.Sprint(value.Interface())
+		}
+		return true
+	})
+	return params
+}
+
+// listed leaves the empty value out: it stands for leaving the field out.
+func listed(values protoreflect.List) string {
+	var out []string
+	for i := range values.Len() {
+		if text := fmt.Sprint(values.Get(i).Interface()); text != "" {
+			out = append(out, text)
+		}
+	}
+	return strings.Join(out, ", ")
+}
