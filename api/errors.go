@@ -133,7 +133,7 @@ func encodable(e *apperr.Error, call *edge.Call) *connect.Error {
 		for _, f := range e.Fields {
 			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
 				Field: f.Path, Description: f.Message, Reason: f.Rule,
-				LocalizedMessage: localized(call.Locale, fieldSentence(call.Locale, e, f)),
+				LocalizedMessage: localized(call.Locale, call.Locale.Field(e, f)),
 			})
 		}
 		details = append(details, bad)
@@ -141,7 +141,7 @@ func encodable(e *apperr.Error, call *edge.Call) *connect.Error {
 	if e.RetryAfter > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryAfter)})
 	}
-	details = append(details, localized(call.Locale, sentence(call.Locale, e)), &errdetails.RequestInfo{RequestId: call.RequestID})
+	details = append(details, localized(call.Locale, call.Locale.Reason(e)), &errdetails.RequestInfo{RequestId: call.RequestID})
 	for _, d := range details {
 		if detail, err := connectproto.NewErrorDetail(d); err == nil { // fails only for text that is not UTF-8
 			out = out.WithDetail(detail)

@@ -2,27 +2,14 @@ package api
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"tenantry/internal/apperr"
 	"tenantry/internal/i18n"
 )
-
-// sentence is what people read about an error; Message is for developers.
-func sentence(l i18n.Locale, e *apperr.Error) string { return i18n.Reason(l, e.Reason, e.Params) }
-
-// fieldSentence is what people read about one field of it.
-func fieldSentence(l i18n.Locale, e *apperr.Error, f apperr.Field) string {
-	params := i18n.Params{}
-	maps.Copy(params, e.Params)
-	maps.Copy(params, f.Params)
-	return i18n.Rule(l, f.Rule, params)
-}
 
 func localized(l i18n.Locale, text string) *errdetails.LocalizedMessage {
 	return &errdetails.LocalizedMessage{Locale: string(l), Message: text}

@@ -93,7 +93,7 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, call *edge
 	for _, f := range e.Fields {
 		message := f.Message
 		if l != i18n.English {
-			message = fieldSentence(l, e, f)
+			message = l.Field(e, f)
 		}
 		body.Errors = append(body.Errors, problemField{Field: f.Path, Rule: f.Rule, Message: message})
 	}
@@ -111,7 +111,7 @@ func detail(l i18n.Locale, e *apperr.Error) string {
 	if l == i18n.English {
 		return e.Message
 	}
-	return sentence(l, e)
+	return l.Reason(e)
 }
 
 // problemWriter stands between Connect, which knows one form of errors, and

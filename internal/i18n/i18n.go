@@ -13,6 +13,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"tenantry/internal/apperr"
 )
 
 // Locale is one of the languages, as a BCP 47 tag.
@@ -72,6 +74,32 @@ func Reason(l Locale, reason string, p Params) string {
 // Rule answers the sentence of a validation rule.
 func Rule(l Locale, rule string, p Params) string {
 	return first(l, p, sectionRule+"."+numeric(rule), sectionRule+".other")
+}
+
+// Page and Mail answer a text of a page or a mail. They panic where there is
+// none: each one that is asked for is there, as the callers' tests say.
+func (l Locale) Page(key string, p Params) string { return mustText(l, sectionPage+"."+key, p) }
+
+// Mail is Page for mails.
+func (l Locale) Mail(key string, p Params) string { return mustText(l, sectionMail+"."+key, p) }
+
+func mustText(l Locale, id string, p Params) string {
+	text, ok := Text(l, id, p)
+	if !ok {
+		panic("i18n: no text " + id + " in " + string(l) + ", or a parameter of it is missing")
+	}
+	return text
+}
+
+// Reason is what people read about an error.
+func (l Locale) Reason(e *apperr.Error) string { return Reason(l, e.Reason, e.Params) }
+
+// Field is what people read about one field of it.
+func (l Locale) Field(e *apperr.Error, f apperr.Field) string {
+	params := Params{}
+	maps.Copy(params, e.Params)
+	maps.Copy(params, f.Params)
+	return Rule(l, f.Rule, params)
 }
 
 // first answers the most precise sentence there is.
