@@ -18,9 +18,32 @@ func localized(l i18n.Locale, text string) *errdetails.LocalizedMessage {
 // notParams are settings of a rule that tell a person nothing.
 var notParams = map[protoreflect.Name]bool{"pattern": true, "example": true, "cel": true}
 
-// ruleParams are the limits that stand in the schema beside the broken rule:
-// "int32.gte_lte" needs both ends, and the violation names one.
+// ruleParams are the limits of the broken rule by their names in the schema,
+// and those beside it: "int32.gte_lte" needs both ends, the violation has one.
 func ruleParams(v *protovalidate.Violation) map[string]string {
+	params := map[string]string{}
+	put := func(f protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case notParams[f.Name()] || f.Message() != nil || f.IsMap():
+		case f.IsList():
+			params[string(f.Name())] = listed(value.List())
+		default:
+			params[string(f.Name())] = fmt.Sprint(value.Interface())
+		}
+		return true
+	}
+	if v.RuleDescriptor != nil && v.RuleValue.IsValid() {
+		put(v.RuleDescriptor, v.RuleValue)
+	}
+	if m := rulesAround(v); m != nil {
+		m.Range(put)
+	}
+	return params
+}
+
+// rulesAround are the rules that the broken one stands among, nil for an item
+// of a list, whose field the violation does not tell.
+func rulesAround(v *protovalidate.Violation) protoreflect.Message {
 	if v.FieldDescriptor == nil {
 		return nil
 	}
@@ -36,18 +59,7 @@ func ruleParams(v *protovalidate.Violation) map[string]string {
 		}
 		m = m.Get(f).Message()
 	}
-	params := map[string]string{}
-	m.Range(func(f protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		switch {
-		case notParams[f.Name()] || f.Message() != nil || f.IsMap():
-		case f.IsList():
-			params[string(f.Name())] = listed(value.List())
-		default:
-			params[string(f.Name())] = fmt.Sprint(value.Interface())
-		}
-		return true
-	})
-	return params
+	return m
 }
 
 // listed leaves the empty value out: it stands for leaving the field out.
