@@ -15,6 +15,7 @@ import (
 	authv1 "tenantry/api/gen/tenantry/auth/v1"
 	"tenantry/internal/apperr"
 	"tenantry/internal/i18n"
+	"tenantry/internal/ids"
 )
 
 // refusing is an API whose Login answers an error, and three calls that meet
@@ -261,4 +262,34 @@ func TestProblem_AcceptDecides(t *testing.T) {
 	require.Equal(t, "application/grpc", grpc.header.Get("Content-Type"), "gRPC has no Accept")
 	require.Equal(t, http.StatusOK, grpc.status)
 	require.Empty(t, grpc.body)
+}
+
+// A mail is in the language of the request that caused it, else in the
+// organization's.
+func TestLanguages_MailsSpeakTheRequestsOrTheOrganizationsLanguage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	body := strings.Replace(order("acme"), `"registration_policy"`, `"language":"fr","registration_policy"`, 1)
+	a := w.do(t, call{method: "POST", host: centralHost, path: "/v1/tenants", bearer: w.operator, body: body}.with("Accept-Language", "ja"))
+	id, err := ids.ParseTenant(a.get(t, http.StatusAccepted, "tenant_id"))
+	require.NoError(t, err)
+	w.birth(t, id)
+	subject := func(to string) string {
+		w.link(t, id, to)
+		found := w.mailbox.Messages(to)
+		return found[len(found)-1].Subject
+	}
+	require.Equal(t, "Invitation à rejoindre acme Inc", subject("owner@acme.example"))
+	for header, want := range map[string]string{
+		"": "Confirmez votre adresse pour acme Inc", "zh": "Confirmez votre adresse pour acme Inc",
+		"de-AT": "Bestätigen Sie Ihre Adresse für acme Inc", "ja,en;q=0.5": "acme Inc：メールアドレスの確認", "en": "Confirm your address for acme Inc",
+	} {
+		to := "jo" + header[:min(2, len(header))] + "@acme.example"
+		c := call{method: "POST", host: acmeHost, path: "/v1/auth/register", body: `{"name":"Jo","email":"` + to + `","password":"` + goodPassword + `"}`}
+		require.Eventually(t, func() bool { return w.do(t, c.with("Accept-Language", header)).status == http.StatusOK }, 5*time.Second, 50*time.Millisecond)
+		require.Equal(t, want, subject(to))
+		c = call{method: "POST", host: acmeHost, path: "/v1/auth/resend-verification", body: `{"email":"` + to + `"}`}
+		require.Equal(t, http.StatusOK, w.do(t, c.with("Accept-Language", "es")).status)
+		require.Equal(t, "Confirme su dirección para acme Inc", subject(to))
+	}
 }
