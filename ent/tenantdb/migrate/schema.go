@@ -215,12 +215,12 @@ var (
 	// OperationsColumns holds the columns for the "operations" table.
 	OperationsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "kind", Type: field.TypeString},
+		{Name: "kind", Type: field.TypeString, Collation: "C"},
 		{Name: "tenant_id", Type: field.TypeUUID},
 		{Name: "workflow_id", Type: field.TypeString},
 		{Name: "source_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "state", Type: field.TypeString, Default: "pending"},
-		{Name: "reason", Type: field.TypeString, Default: ""},
+		{Name: "reason", Type: field.TypeString, Default: "", Collation: "C"},
 		{Name: "cancel_requested", Type: field.TypeBool, Default: false},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
 		{Name: "ended_at", Type: field.TypeTime, Nullable: true},
@@ -474,8 +474,8 @@ var (
 	UsersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "subject_key_id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString},
-		{Name: "email", Type: field.TypeString},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
+		{Name: "email", Type: field.TypeString, Collation: "C"},
 		{Name: "email_normalized", Type: field.TypeString, Unique: true},
 		{Name: "password_hash", Type: field.TypeString},
 		{Name: "locale", Type: field.TypeString, Default: "en"},
@@ -497,6 +497,26 @@ var (
 				Name:    "user_created_at_id",
 				Unique:  false,
 				Columns: []*schema.Column{UsersColumns[11], UsersColumns[0]},
+			},
+			{
+				Name:    "user_updated_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[12], UsersColumns[0]},
+			},
+			{
+				Name:    "user_login_count_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[9], UsersColumns[0]},
+			},
+			{
+				Name:    "user_name_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[2], UsersColumns[0]},
+			},
+			{
+				Name:    "user_email_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[3], UsersColumns[0]},
 			},
 		},
 	}
