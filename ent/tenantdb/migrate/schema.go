@@ -12,7 +12,7 @@ var (
 	// APIKeysColumns holds the columns for the "api_keys" table.
 	APIKeysColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
 		{Name: "creator_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "secret_hash", Type: field.TypeBytes},
 		{Name: "previous_hash", Type: field.TypeBytes, Nullable: true},
@@ -62,6 +62,11 @@ var (
 				Name:    "apikey_created_at_id",
 				Unique:  false,
 				Columns: []*schema.Column{APIKeysColumns[9], APIKeysColumns[0]},
+			},
+			{
+				Name:    "apikey_name_id",
+				Unique:  false,
+				Columns: []*schema.Column{APIKeysColumns[1], APIKeysColumns[0]},
 			},
 		},
 	}
@@ -347,7 +352,7 @@ var (
 	// ServiceAccountsColumns holds the columns for the "service_accounts" table.
 	ServiceAccountsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
 		{Name: "description", Type: field.TypeString, Default: ""},
 		{Name: "version", Type: field.TypeInt64, Default: 1},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
@@ -372,6 +377,16 @@ var (
 				Name:    "serviceaccount_created_at_id",
 				Unique:  false,
 				Columns: []*schema.Column{ServiceAccountsColumns[4], ServiceAccountsColumns[0]},
+			},
+			{
+				Name:    "serviceaccount_updated_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{ServiceAccountsColumns[5], ServiceAccountsColumns[0]},
+			},
+			{
+				Name:    "serviceaccount_name_id",
+				Unique:  false,
+				Columns: []*schema.Column{ServiceAccountsColumns[1], ServiceAccountsColumns[0]},
 			},
 		},
 	}
