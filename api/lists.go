@@ -41,6 +41,7 @@ const shownField = "shown_fields"
 var messageNames = map[string]string{
 	"created_at": "create_time", "updated_at": "update_time", "deleted_at": "delete_time", "last_login_at": "last_login_time",
 	"activated_at": "activate_time", "ended_at": "end_time", "expires_at": "expire_time", "revoked_at": "revoke_time",
+	"last_used_at": "last_used_time", "previous_expires_at": "previous_expire_time",
 }
 
 // partial makes an answer hold what was asked for and no more, at every door:

@@ -25,7 +25,7 @@ const maxRanked = "1000"
 
 // tolerate sets how alike a word must be to pass for a typo of another; for
 // this transaction alone.
-const tolerate = `SET LOCAL pg_trgm.word_similarity_threshold = 0.4`
+const tolerate = `SET LOCAL pg_trgm.word_similarity_threshold = 0.3`
 
 // searchStatement ranks two kinds of rows: those that hold every word or one
 // that begins with it, and behind them all those that hold something alike.

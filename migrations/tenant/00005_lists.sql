@@ -4,10 +4,20 @@
 ALTER TABLE "users"
   ALTER COLUMN "name" TYPE character varying COLLATE "C",
   ALTER COLUMN "email" TYPE character varying COLLATE "C";
+ALTER TABLE "api_keys"
+  ALTER COLUMN "name" TYPE character varying COLLATE "C";
+ALTER TABLE "service_accounts"
+  ALTER COLUMN "name" TYPE character varying COLLATE "C";
 ALTER TABLE "operations"
   ALTER COLUMN "kind" TYPE character varying COLLATE "C",
   ALTER COLUMN "reason" TYPE character varying COLLATE "C";
 -- One index for every order of the list.
+-- create index "apikey_name_id" to table: "api_keys"
+CREATE INDEX "apikey_name_id" ON "api_keys" ("name", "id");
+-- create index "serviceaccount_name_id" to table: "service_accounts"
+CREATE INDEX "serviceaccount_name_id" ON "service_accounts" ("name", "id");
+-- create index "serviceaccount_updated_at_id" to table: "service_accounts"
+CREATE INDEX "serviceaccount_updated_at_id" ON "service_accounts" ("updated_at", "id");
 -- create index "user_email_id" to table: "users"
 CREATE INDEX "user_email_id" ON "users" ("email", "id");
 -- create index "user_login_count_id" to table: "users"
@@ -17,6 +27,8 @@ CREATE INDEX "user_name_id" ON "users" ("name", "id");
 -- create index "user_updated_at_id" to table: "users"
 CREATE INDEX "user_updated_at_id" ON "users" ("updated_at", "id");
 -- By hand: null sorts as infinity, so that one row comparison finds a place.
+CREATE INDEX "apikey_expires_at_id" ON "api_keys" (coalesce("expires_at", 'infinity'), "id");
+CREATE INDEX "apikey_last_used_at_id" ON "api_keys" (coalesce("last_used_at", 'infinity'), "id");
 CREATE INDEX "user_last_login_at_id" ON "users" (coalesce("last_login_at", 'infinity'), "id");
 CREATE INDEX "user_deleted_at_id" ON "users" (coalesce("deleted_at", 'infinity'), "id");
 -- By hand: the search (U7). internal/users has the same expressions, and a
