@@ -119,7 +119,7 @@ func (j jsonColumn) Scan(src any) error {
 // has told Postgres how many typos to tolerate.
 func (q *Query) statement(ctx context.Context, tx *stdsql.Tx, where []*sql.Predicate) (string, []any, error) {
 	if q.search != "" {
-		if _, err := tx.ExecContext(ctx, tolerate); err != nil {
+		if _, err := tx.ExecContext(ctx, prepareSearch, likeness(q.words)); err != nil {
 			return "", nil, err
 		}
 		text, args := q.searchStatement(where)

@@ -1,7 +1,9 @@
 package lists
 
 import (
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"entgo.io/ent/dialect"
 	"entgo.io/ent/dialect/sql"
@@ -9,8 +11,8 @@ import (
 
 // Search says how a resource is searched.
 type Search struct {
-	// Text is the SQL of the searched text of a row, in lower case. A
-	// migration has a GIN index on it with gin_trgm_ops.
+	// Text is the SQL of the searched text of a row. A migration has a GIN
+	// index on it with gin_trgm_ops, which knows no case.
 	Text string
 	// Words is the SQL of the same text as a tsvector, with a GIN index.
 	Words string
@@ -19,13 +21,30 @@ type Search struct {
 // rank stands for the score of a search among sort keys.
 var rank = &Field{Name: "rank", Type: Int, columns: []string{"rank"}}
 
-// maxRanked bounds what one search ranks of each kind, the oldest first: a
-// search that fits more rows than that is too vague for its order to matter.
-const maxRanked = "1000"
+// maxRanked bounds what one search ranks of each kind: a search that fits more
+// rows than that is too vague for its order to matter, and which of them it
+// ranks is up to Postgres.
+const maxRanked = "2000"
 
-// tolerate sets how alike a word must be to pass for a typo of another; for
-// this transaction alone.
-const tolerate = `SET LOCAL pg_trgm.word_similarity_threshold = 0.3`
+// prepareSearch is for this transaction alone: how alike a word must be to
+// pass for a typo of another; and that the rows are found through the indexes
+// and in one order. Left to itself Postgres reads the table instead, because
+// it takes parsing a text for cheap, which costs seconds with a million rows.
+const prepareSearch = `SELECT set_config('pg_trgm.word_similarity_threshold', $1, true), set_config('enable_seqscan', 'off', true),
+	set_config('max_parallel_workers_per_gather', '0', true)`
+
+// likeness answers what share of their trigrams two texts must have in common.
+// Two letters that changed places cost five trigrams on either side, so a
+// short word must be granted a smaller share than a long one; below 0.3
+// everything is like everything.
+func likeness(words []string) string {
+	trigrams := 0
+	for _, w := range words {
+		trigrams += utf8.RuneCountInString(w) + 1
+	}
+	share := float64(trigrams-5) / float64(trigrams+5)
+	return strconv.FormatFloat(min(max(share, 0.3), 0.5), 'f', 2, 64)
+}
 
 // searchStatement ranks two kinds of rows: those that hold every word or one
 // that begins with it, and behind them all those that hold something alike.
@@ -41,7 +60,7 @@ func (q *Query) searchStatement(where []*sql.Predicate) (string, []any) {
 	tsquery := strings.Join(words, " & ")
 	b := &sql.Builder{}
 	b.SetDialect(dialect.Postgres)
-	like := func() { b.WriteString("lower(").Arg(q.search).WriteString("::text)") }
+	like := func() { b.Arg(q.search).WriteString("::text") }
 	match := func() { b.WriteString(spec.Words + " @@ to_tsquery('simple', ").Arg(tsquery).WriteByte(')') }
 	found := func(name, base string, only func()) {
 		b.WriteString(name + " AS (SELECT ")
@@ -55,7 +74,7 @@ func (q *Query) searchStatement(where []*sql.Predicate) (string, []any) {
 		if cond != nil {
 			b.WriteString(" AND ").Join(cond)
 		}
-		b.WriteString(" ORDER BY id LIMIT " + maxRanked + ") AS candidates)")
+		b.WriteString(" LIMIT " + maxRanked + ") AS candidates)")
 	}
 	pageOf := func(name string) {
 		b.WriteString("SELECT * FROM " + name)
