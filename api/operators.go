@@ -29,11 +29,13 @@ func (h *operatorsHandler) CreateOperatorKey(ctx context.Context, req *operators
 }
 
 func (h *operatorsHandler) ListOperatorKeys(ctx context.Context, req *operatorsv1.ListOperatorKeysRequest) (*operatorsv1.ListOperatorKeysResponse, error) {
-	found, err := h.operators.List(ctx, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.operators.List(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return &operatorsv1.ListOperatorKeysResponse{Keys: each(found.Items, operatorKeyMessage), NextCursor: found.Next}, nil
+	resp := &operatorsv1.ListOperatorKeysResponse{Keys: each(found.Items, operatorKeyMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }
 
 func (h *operatorsHandler) RevokeOperatorKey(ctx context.Context, req *operatorsv1.RevokeOperatorKeyRequest) (*operatorsv1.RevokeOperatorKeyResponse, error) {

@@ -210,7 +210,7 @@ func preflightREST(r *http.Request, b binding) error {
 }
 
 func (s *Server) writeMessage(w http.ResponseWriter, r *http.Request, status int, m proto.Message) {
-	text, err := s.json.MarshalOptions.Marshal(m)
+	text, err := s.json.Marshal(m)
 	if err != nil {
 		s.fail(w, r, err)
 		return

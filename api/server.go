@@ -23,7 +23,6 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"connectrpc.com/connect/v2/connectproto"
 	"connectrpc.com/validate"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -135,7 +134,7 @@ type Server struct {
 
 	methods    map[string]*method
 	validator  protovalidate.Validator
-	json       *connectproto.JSONCodec
+	json       jsonDoor
 	procedures map[string]http.Handler
 	rest       *restDoor
 	pages      *pages.Pages
@@ -259,15 +258,6 @@ var notJSON = struct {
 	},
 	Paths: pages.Paths,
 	Empty: []int{http.StatusNoContent},
-}
-
-// jsonCodec refuses unknown fields and deep nesting, keeps the names of the
-// schema, and shows values that are at their default.
-func jsonCodec() *connectproto.JSONCodec {
-	c := connectproto.NewJSONCodec()
-	c.MarshalOptions = protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}
-	c.UnmarshalOptions = protojson.UnmarshalOptions{DiscardUnknown: false, RecursionLimit: maxDepth}
-	return c
 }
 
 func (s *Server) mountRPC(server *connect.Server) {

@@ -27,7 +27,6 @@ import (
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
 	"tenantry/internal/outbox"
-	"tenantry/internal/page"
 	"tenantry/internal/secrets"
 	"tenantry/internal/tenants"
 )
@@ -111,15 +110,6 @@ func validateSource(name, callback string) error {
 		return apperr.InvalidField("callback_url", "string.uri", "must be an absolute https URL without user, or absent")
 	}
 	return nil
-}
-
-// ListSources answers the sources in the order they were created.
-func (s *Service) ListSources(ctx context.Context, p page.Request) (page.Result[Source], error) {
-	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Source], error) {
-		return page.Walk(p, tx.DataKey(), "hook_sources", func(after *page.Position, limit int) ([]Source, error) {
-			return list(ctx, tx, after, limit)
-		}, func(src Source) page.Position { return page.Position{CreatedAt: src.CreatedAt, ID: src.ID} })
-	})
 }
 
 // AddSecret makes one more live secret of a source.

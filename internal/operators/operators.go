@@ -26,7 +26,6 @@ import (
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 	"tenantry/internal/secrets"
 )
 
@@ -162,15 +161,6 @@ func CreateTx(ctx context.Context, tx db.CentralTx, now time.Time, in CreateInpu
 		After: map[string]any{"name": k.Name, "scopes": k.Scopes},
 	})
 	return k, format(k.ID, secret), err
-}
-
-// List answers the keys in the order they were created.
-func (s *Service) List(ctx context.Context, p page.Request) (page.Result[Key], error) {
-	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Key], error) {
-		return page.Walk(p, tx.DataKey(), "operator_keys", func(after *page.Position, limit int) ([]Key, error) {
-			return list(ctx, tx, after, limit)
-		}, func(k Key) page.Position { return page.Position{CreatedAt: k.CreatedAt, ID: k.ID} })
-	})
 }
 
 // Revoke ends a key on its next request; repeated calls do nothing.
