@@ -25,17 +25,32 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// User is an account of a tenant.
 type User struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Email         string                 `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// 1 to 100 characters.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// RFC 5321, as the person wrote it; unique in the tenant without regard to
+	// case, deleted accounts included.
+	Email string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	// When the account was made.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Absent before the first login.
 	LastLoginTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_login_time,json=lastLoginTime,proto3" json:"last_login_time,omitempty"`
 	// Logins so far.
 	LoginCount int64 `protobuf:"varint,6,opt,name=login_count,json=loginCount,proto3" json:"login_count,omitempty"`
-	// Optimistic lock.
-	Version       int64 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	// Optimistic lock: the ETag, and what an update or deletion names.
+	Version int64 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	// When the account was changed last.
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// When the account was deleted; absent while it is active.
+	DeleteTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
+	// Language of mails: en, de, fr, es, pt-BR or ja.
+	Locale string `protobuf:"bytes,10,opt,name=locale,proto3" json:"locale,omitempty"`
+	// The roles, by name.
+	Roles         []*UserRole `protobuf:"bytes,11,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -119,6 +134,89 @@ func (x *User) GetVersion() int64 {
 	return 0
 }
 
+func (x *User) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
+func (x *User) GetDeleteTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeleteTime
+	}
+	return nil
+}
+
+func (x *User) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *User) GetRoles() []*UserRole {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+// UserRole is a role that a person holds.
+type UserRole struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The role's name.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserRole) Reset() {
+	*x = UserRole{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserRole) ProtoMessage() {}
+
+func (x *UserRole) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserRole.ProtoReflect.Descriptor instead.
+func (*UserRole) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *UserRole) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UserRole) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type GetMeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -127,7 +225,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[1]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -139,7 +237,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[1]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -152,17 +250,18 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{1}
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{2}
 }
 
 type GetMeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	User  *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// The caller.
+	User *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	// Names of the caller's roles.
 	Roles []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Permissions the roles add up to, sorted.
 	Permissions []string `protobuf:"bytes,3,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	// The session of this call.
+	// The session of this call, a UUID.
 	SessionId     string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -170,7 +269,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[2]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -182,7 +281,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[2]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -195,7 +294,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{2}
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetMeResponse) GetUser() *User {
@@ -238,7 +337,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[3]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -250,7 +349,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[3]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -263,7 +362,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{3}
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListUsersRequest) GetLimit() int32 {
@@ -282,7 +381,8 @@ func (x *ListUsersRequest) GetCursor() string {
 
 type ListUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Users []*User                `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// The page.
+	Users []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
 	// Empty on the last page.
 	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -291,7 +391,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[4]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +403,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[4]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +416,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{4}
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -333,11 +433,292 @@ func (x *ListUsersResponse) GetNextCursor() string {
 	return ""
 }
 
+type GetUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserRequest) Reset() {
+	*x = GetUserRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserRequest) ProtoMessage() {}
+
+func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
+func (*GetUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// At least one of name and locale is given.
+type UpdateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The version that was read; REST: If-Match instead.
+	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// 1 to 100 printable characters. Absent: unchanged.
+	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Language of mails. Absent: unchanged.
+	Locale        *string `protobuf:"bytes,4,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *UpdateUserRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetLocale() string {
+	if x != nil && x.Locale != nil {
+		return *x.Locale
+	}
+	return ""
+}
+
+type DeleteUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The version that was read; REST: If-Match instead.
+	Version       int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserRequest) Reset() {
+	*x = DeleteUserRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserRequest) ProtoMessage() {}
+
+func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeleteUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeleteUserRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type RestoreUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreUserRequest) Reset() {
+	*x = RestoreUserRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreUserRequest) ProtoMessage() {}
+
+func (x *RestoreUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreUserRequest.ProtoReflect.Descriptor instead.
+func (*RestoreUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RestoreUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type SetUserRolesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The version that was read; REST: If-Match instead.
+	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Ids of all roles the person is to have, each once; none leaves own data
+	// only.
+	RoleIds       []string `protobuf:"bytes,3,rep,name=role_ids,json=roleIds,proto3" json:"role_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserRolesRequest) Reset() {
+	*x = SetUserRolesRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserRolesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserRolesRequest) ProtoMessage() {}
+
+func (x *SetUserRolesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserRolesRequest.ProtoReflect.Descriptor instead.
+func (*SetUserRolesRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SetUserRolesRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetUserRolesRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SetUserRolesRequest) GetRoleIds() []string {
+	if x != nil {
+		return x.RoleIds
+	}
+	return nil
+}
+
 var File_tenantry_users_v1_users_proto protoreflect.FileDescriptor
 
 const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtenantry/users/v1/users.proto\x12\x11tenantry.users.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xfc\x01\n" +
+	"\x1dtenantry/users/v1/users.proto\x12\x11tenantry.users.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xc1\x03\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -347,7 +728,17 @@ const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\x0flast_login_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rlastLoginTime\x12\x1f\n" +
 	"\vlogin_count\x18\x06 \x01(\x03R\n" +
 	"loginCount\x12\x18\n" +
-	"\aversion\x18\a \x01(\x03R\aversion\"\x0e\n" +
+	"\aversion\x18\a \x01(\x03R\aversion\x12;\n" +
+	"\vupdate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updateTime\x12;\n" +
+	"\vdelete_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"deleteTime\x12\x16\n" +
+	"\x06locale\x18\n" +
+	" \x01(\tR\x06locale\x121\n" +
+	"\x05roles\x18\v \x03(\v2\x1b.tenantry.users.v1.UserRoleR\x05roles\".\n" +
+	"\bUserRole\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x0e\n" +
 	"\fGetMeRequest\"\x93\x01\n" +
 	"\rGetMeResponse\x12+\n" +
 	"\x04user\x18\x01 \x01(\v2\x17.tenantry.users.v1.UserR\x04user\x12\x14\n" +
@@ -361,11 +752,38 @@ const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\x11ListUsersResponse\x12-\n" +
 	"\x05users\x18\x01 \x03(\v2\x17.tenantry.users.v1.UserR\x05users\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor2\x84\x02\n" +
+	"nextCursor\"*\n" +
+	"\x0eGetUserRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xc7\x01\n" +
+	"\x11UpdateUserRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12\"\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dH\x00R\x04name\x88\x01\x01\x12=\n" +
+	"\x06locale\x18\x04 \x01(\tB \xbaH\x1dr\x1bR\x02enR\x02deR\x02frR\x02esR\x05pt-BRR\x02jaH\x01R\x06locale\x88\x01\x01B\a\n" +
+	"\x05_nameB\t\n" +
+	"\a_locale\"P\n" +
+	"\x11DeleteUserRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\".\n" +
+	"\x12RestoreUserRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\x80\x01\n" +
+	"\x13SetUserRolesRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12,\n" +
+	"\brole_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x14\x18\x01\"\x05r\x03\xb0\x01\x01R\aroleIds2\x93\b\n" +
 	"\vUserService\x12j\n" +
-	"\x05GetMe\x12\x1f.tenantry.users.v1.GetMeRequest\x1a .tenantry.users.v1.GetMeResponse\"\x1e\xaa\xbb\x18\t\b\x02\x12\x01\x02(\x010\x01\x82\xd3\xe4\x93\x02\b\x12\x06/v1/me\x90\x02\x01\x12\x88\x01\n" +
-	"\tListUsers\x12#.tenantry.users.v1.ListUsersRequest\x1a$.tenantry.users.v1.ListUsersResponse\"0\xaa\xbb\x18\x18\b\x02\x12\x01\x02\x1a\n" +
-	"users.read(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\v\x12\t/v1/users\x90\x02\x01B\xb5\x01\n" +
+	"\x05GetMe\x12\x1f.tenantry.users.v1.GetMeRequest\x1a .tenantry.users.v1.GetMeResponse\"\x1e\xaa\xbb\x18\t\b\x02\x12\x01\x02(\x010\x01\x82\xd3\xe4\x93\x02\b\x12\x06/v1/me\x90\x02\x01\x12\x89\x01\n" +
+	"\tListUsers\x12#.tenantry.users.v1.ListUsersRequest\x1a$.tenantry.users.v1.ListUsersResponse\"1\xaa\xbb\x18\x19\b\x02\x12\x02\x02\x04\x1a\n" +
+	"users.read(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\v\x12\t/v1/users\x90\x02\x01\x12~\n" +
+	"\aGetUser\x12!.tenantry.users.v1.GetUserRequest\x1a\x17.tenantry.users.v1.User\"7\xaa\xbb\x18\x1a\b\x02\x12\x02\x02\x04\x1a\n" +
+	"users.read(\x010\x01J\x02\x8c\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/users/{id}\x90\x02\x01\x12\x98\x01\n" +
+	"\n" +
+	"UpdateUser\x12$.tenantry.users.v1.UpdateUserRequest\x1a\x17.tenantry.users.v1.User\"K\xaa\xbb\x18.\b\x02\x12\x02\x02\x04\x1a\fusers.update(\x020\x02:\fuser.updatedJ\x06\x0e\x0f\x8c\x01\x90\x01\x82\xd3\xe4\x93\x02\x13:\x01*2\x0e/v1/users/{id}\x12\x99\x01\n" +
+	"\n" +
+	"DeleteUser\x12$.tenantry.users.v1.DeleteUserRequest\x1a\x17.tenantry.users.v1.User\"L\xaa\xbb\x182\b\x02\x12\x02\x02\x04\x1a\fusers.delete(\x020\x02:\fuser.deletedJ\n" +
+	"\x0e\x0f\x8c\x01\x90\x01\x8d\x01\x8e\x01\x82\xd3\xe4\x93\x02\x10*\x0e/v1/users/{id}\x12\xa4\x01\n" +
+	"\vRestoreUser\x12%.tenantry.users.v1.RestoreUserRequest\x1a\x17.tenantry.users.v1.User\"U\xaa\xbb\x180\b\x02\x12\x02\x02\x04\x1a\fusers.delete(\x020\x02:\ruser.restoredJ\a\x8c\x01\x8f\x01h\x8e\x01\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/users/{id}:restore\x12\xad\x01\n" +
+	"\fSetUserRoles\x12&.tenantry.users.v1.SetUserRolesRequest\x1a\x17.tenantry.users.v1.User\"\\\xaa\xbb\x186\b\x02\x12\x02\x02\x04\x1a\froles.manage(\x020\x02:\x0euser.roles_setJ\f\x0e\x0f\x8c\x01\x90\x01\x91\x01\x8d\x01\x8e\x01\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/users/{id}:setRolesB\xb5\x01\n" +
 	"\x15com.tenantry.users.v1B\n" +
 	"UsersProtoP\x01Z*tenantry/api/gen/tenantry/users/v1;usersv1\xa2\x02\x03TUX\xaa\x02\x11Tenantry.Users.V1\xca\x02\x11Tenantry\\Users\\V1\xe2\x02\x1dTenantry\\Users\\V1\\GPBMetadata\xea\x02\x13Tenantry::Users::V1b\x06proto3"
 
@@ -381,29 +799,48 @@ func file_tenantry_users_v1_users_proto_rawDescGZIP() []byte {
 	return file_tenantry_users_v1_users_proto_rawDescData
 }
 
-var file_tenantry_users_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_tenantry_users_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_tenantry_users_v1_users_proto_goTypes = []any{
 	(*User)(nil),                  // 0: tenantry.users.v1.User
-	(*GetMeRequest)(nil),          // 1: tenantry.users.v1.GetMeRequest
-	(*GetMeResponse)(nil),         // 2: tenantry.users.v1.GetMeResponse
-	(*ListUsersRequest)(nil),      // 3: tenantry.users.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),     // 4: tenantry.users.v1.ListUsersResponse
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*UserRole)(nil),              // 1: tenantry.users.v1.UserRole
+	(*GetMeRequest)(nil),          // 2: tenantry.users.v1.GetMeRequest
+	(*GetMeResponse)(nil),         // 3: tenantry.users.v1.GetMeResponse
+	(*ListUsersRequest)(nil),      // 4: tenantry.users.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),     // 5: tenantry.users.v1.ListUsersResponse
+	(*GetUserRequest)(nil),        // 6: tenantry.users.v1.GetUserRequest
+	(*UpdateUserRequest)(nil),     // 7: tenantry.users.v1.UpdateUserRequest
+	(*DeleteUserRequest)(nil),     // 8: tenantry.users.v1.DeleteUserRequest
+	(*RestoreUserRequest)(nil),    // 9: tenantry.users.v1.RestoreUserRequest
+	(*SetUserRolesRequest)(nil),   // 10: tenantry.users.v1.SetUserRolesRequest
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_tenantry_users_v1_users_proto_depIdxs = []int32{
-	5, // 0: tenantry.users.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	5, // 1: tenantry.users.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
-	0, // 2: tenantry.users.v1.GetMeResponse.user:type_name -> tenantry.users.v1.User
-	0, // 3: tenantry.users.v1.ListUsersResponse.users:type_name -> tenantry.users.v1.User
-	1, // 4: tenantry.users.v1.UserService.GetMe:input_type -> tenantry.users.v1.GetMeRequest
-	3, // 5: tenantry.users.v1.UserService.ListUsers:input_type -> tenantry.users.v1.ListUsersRequest
-	2, // 6: tenantry.users.v1.UserService.GetMe:output_type -> tenantry.users.v1.GetMeResponse
-	4, // 7: tenantry.users.v1.UserService.ListUsers:output_type -> tenantry.users.v1.ListUsersResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	11, // 0: tenantry.users.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	11, // 1: tenantry.users.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
+	11, // 2: tenantry.users.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	11, // 3: tenantry.users.v1.User.delete_time:type_name -> google.protobuf.Timestamp
+	1,  // 4: tenantry.users.v1.User.roles:type_name -> tenantry.users.v1.UserRole
+	0,  // 5: tenantry.users.v1.GetMeResponse.user:type_name -> tenantry.users.v1.User
+	0,  // 6: tenantry.users.v1.ListUsersResponse.users:type_name -> tenantry.users.v1.User
+	2,  // 7: tenantry.users.v1.UserService.GetMe:input_type -> tenantry.users.v1.GetMeRequest
+	4,  // 8: tenantry.users.v1.UserService.ListUsers:input_type -> tenantry.users.v1.ListUsersRequest
+	6,  // 9: tenantry.users.v1.UserService.GetUser:input_type -> tenantry.users.v1.GetUserRequest
+	7,  // 10: tenantry.users.v1.UserService.UpdateUser:input_type -> tenantry.users.v1.UpdateUserRequest
+	8,  // 11: tenantry.users.v1.UserService.DeleteUser:input_type -> tenantry.users.v1.DeleteUserRequest
+	9,  // 12: tenantry.users.v1.UserService.RestoreUser:input_type -> tenantry.users.v1.RestoreUserRequest
+	10, // 13: tenantry.users.v1.UserService.SetUserRoles:input_type -> tenantry.users.v1.SetUserRolesRequest
+	3,  // 14: tenantry.users.v1.UserService.GetMe:output_type -> tenantry.users.v1.GetMeResponse
+	5,  // 15: tenantry.users.v1.UserService.ListUsers:output_type -> tenantry.users.v1.ListUsersResponse
+	0,  // 16: tenantry.users.v1.UserService.GetUser:output_type -> tenantry.users.v1.User
+	0,  // 17: tenantry.users.v1.UserService.UpdateUser:output_type -> tenantry.users.v1.User
+	0,  // 18: tenantry.users.v1.UserService.DeleteUser:output_type -> tenantry.users.v1.User
+	0,  // 19: tenantry.users.v1.UserService.RestoreUser:output_type -> tenantry.users.v1.User
+	0,  // 20: tenantry.users.v1.UserService.SetUserRoles:output_type -> tenantry.users.v1.User
+	14, // [14:21] is the sub-list for method output_type
+	7,  // [7:14] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_tenantry_users_v1_users_proto_init() }
@@ -411,13 +848,14 @@ func file_tenantry_users_v1_users_proto_init() {
 	if File_tenantry_users_v1_users_proto != nil {
 		return
 	}
+	file_tenantry_users_v1_users_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_users_v1_users_proto_rawDesc), len(file_tenantry_users_v1_users_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
