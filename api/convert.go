@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,6 +46,19 @@ func parseID(field, text string) (uuid.UUID, error) {
 		return uuid.Nil, apperr.InvalidField(field, "string.uuid", "must be a UUID of 36 characters")
 	}
 	return id, nil
+}
+
+// parseIDs is parseID for a list.
+func parseIDs(field string, texts []string) ([]uuid.UUID, error) {
+	out := make([]uuid.UUID, len(texts))
+	for i, text := range texts {
+		id, err := parseID(fmt.Sprintf("%s[%d]", field, i), text)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = id
+	}
+	return out, nil
 }
 
 // appURL is where the tenant's people log in; empty when there is none.

@@ -31,6 +31,7 @@ import (
 	"tenantry/api/gen/tenantry/invitations/v1/invitationsv1connect"
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
+	"tenantry/api/gen/tenantry/roles/v1/rolesv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
@@ -41,6 +42,7 @@ import (
 	"tenantry/internal/invitations"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
+	"tenantry/internal/rbac"
 	"tenantry/internal/replay"
 	"tenantry/internal/secrets"
 	"tenantry/internal/tenants"
@@ -72,6 +74,7 @@ type Deps struct {
 	Router      *tenants.Router
 	Auth        *auth.Service
 	Users       *users.Service
+	Roles       *rbac.Service
 	Invitations *invitations.Service
 	Tenants     *tenants.Service
 	Operations  *operations.Service
@@ -143,6 +146,7 @@ func New(d Deps) (*Server, error) {
 		register: func(s *connect.Server) {
 			authv1connect.RegisterAuthServiceHandler(s, &authHandler{d.Auth})
 			usersv1connect.RegisterUserServiceHandler(s, &usersHandler{d.Users})
+			rolesv1connect.RegisterRoleServiceHandler(s, &rolesHandler{d.Roles})
 			invitationsv1connect.RegisterInvitationServiceHandler(s, &invitationsHandler{d.Invitations})
 			tenantsv1connect.RegisterTenantServiceHandler(s, &tenantsHandler{d.Tenants, urls})
 			operationsv1connect.RegisterOperationServiceHandler(s, &operationsHandler{d.Operations})

@@ -12,15 +12,25 @@ func userMessage(u users.User) *usersv1.User {
 	return &usersv1.User{
 		Id: u.ID.String(), Name: u.Name, Email: u.Email, CreateTime: timestamp(&u.CreatedAt),
 		LastLoginTime: timestamp(u.LastLoginAt), LoginCount: u.LoginCount, Version: u.Version,
+		UpdateTime: timestamp(&u.UpdatedAt), DeleteTime: timestamp(u.DeletedAt), Locale: u.Locale,
+		Roles: each(u.Roles, userRoleMessage),
 	}
 }
 
+func userRoleMessage(r users.Role) *usersv1.UserRole {
+	return &usersv1.UserRole{Id: r.ID.String(), Name: r.Name}
+}
+
 func meMessage(p auth.Principal) *usersv1.GetMeResponse {
+	u := users.User{
+		ID: p.User, Name: p.Name, Email: p.Email, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		LastLoginAt: p.LastLoginAt, LoginCount: p.LoginCount, Version: p.Version, Locale: p.Locale,
+	}
+	for i, id := range p.RoleIDs {
+		u.Roles = append(u.Roles, users.Role{ID: id, Name: p.Roles[i]})
+	}
 	return &usersv1.GetMeResponse{
-		User: userMessage(users.User{
-			ID: p.User, Name: p.Name, Email: p.Email, CreatedAt: p.CreatedAt,
-			LastLoginAt: p.LastLoginAt, LoginCount: p.LoginCount, Version: p.Version,
-		}),
+		User:  userMessage(u),
 		Roles: p.Roles, Permissions: slices.Sorted(slices.Values(p.Permissions)), SessionId: p.Session.String(),
 	}
 }

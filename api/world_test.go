@@ -26,6 +26,7 @@ import (
 	"tenantry/internal/pgadmin"
 	"tenantry/internal/pools"
 	"tenantry/internal/provisioning"
+	"tenantry/internal/rbac"
 	"tenantry/internal/secrets"
 	"tenantry/internal/tenants"
 	"tenantry/internal/testdb"
@@ -65,7 +66,7 @@ func newWorld(t *testing.T) *world {
 	w.prov = provisioning.New(in.Central, w.router, now, nil, log)
 	d := Deps{
 		PublicURL: public, Log: log, Now: now, Flood: Flood{PerSecond: -1}, Directory: w.directory, Router: w.router,
-		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(), Invitations: invitations.New(now, hasher),
+		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(now), Roles: rbac.New(now), Invitations: invitations.New(now, hasher),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
 		CentralKey: in.Central.Key,

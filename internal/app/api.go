@@ -14,6 +14,7 @@ import (
 	"tenantry/internal/invitations"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
+	"tenantry/internal/rbac"
 	"tenantry/internal/replay"
 	"tenantry/internal/tenants"
 	"tenantry/internal/users"
@@ -43,7 +44,8 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Flood:     api.Flood{PerSecond: float64(c.FloodPerSecond)},
 		Directory: b.directory, Router: b.router,
 		Auth:        auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell}),
-		Users:       users.New(),
+		Users:       users.New(b.now),
+		Roles:       rbac.New(b.now),
 		Invitations: invitations.New(b.now, hasher),
 		Tenants:     tenants.New(b.central, b.now, b.bell),
 		Operations:  operations.New(b.central, b.now, worker.Progress(tc), ringCentral),

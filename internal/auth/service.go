@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
@@ -26,13 +28,17 @@ type Meta struct {
 
 // Principal is the person behind a request, as the database knows them now.
 type Principal struct {
-	User        ids.User
-	Session     ids.Session
-	Name        string
-	Email       string
+	User    ids.User
+	Session ids.Session
+	Name    string
+	Email   string
+	Locale  string
+	// Roles are names, RoleIDs the same roles.
 	Roles       []string
+	RoleIDs     []uuid.UUID
 	Permissions []string
 	CreatedAt   time.Time
+	UpdatedAt   time.Time
 	LastLoginAt *time.Time
 	LoginCount  int64
 	Version     int64

@@ -205,9 +205,9 @@ func TestJourney_OwnerAndMemberFromReservationToLogin(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, p.Can("users.read"))
 
-	first, err := users.New().List(ctx, l, page.Request{Limit: 1})
+	first, err := users.New(clock.System).List(ctx, l, page.Request{Limit: 1})
 	require.NoError(t, err)
-	second, err := users.New().List(ctx, l, page.Request{Limit: 1, Cursor: first.Next})
+	second, err := users.New(clock.System).List(ctx, l, page.Request{Limit: 1, Cursor: first.Next})
 	require.NoError(t, err)
 	require.Equal(t, "Olga", first.Items[0].Name)
 	require.Equal(t, "Mia", second.Items[0].Name)

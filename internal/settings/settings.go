@@ -36,6 +36,9 @@ type Document struct {
 	MaxUsers int `json:"max_users"`
 }
 
+// Languages are those that the product speaks, as BCP 47 tags.
+var Languages = []string{"en", "de", "fr", "es", "pt-BR", "ja"}
+
 var language = regexp.MustCompile(`^[a-z]{2,3}(-[A-Z]{2})?$`)
 
 // WithDefaults fills what is absent.

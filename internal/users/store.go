@@ -26,8 +26,8 @@ func list(ctx context.Context, tx db.TenantTx, after *page.Position, limit int) 
 	out := make([]User, len(rows))
 	for i, r := range rows {
 		out[i] = User{
-			ID: ids.User(r.ID), Name: r.Name, Email: r.Email, CreatedAt: r.CreatedAt, LastLoginAt: r.LastLoginAt,
-			LoginCount: r.LoginCount, Version: r.Version,
+			ID: ids.User(r.ID), Name: r.Name, Email: r.Email, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, LastLoginAt: r.LastLoginAt,
+			LoginCount: r.LoginCount, Version: r.Version, Locale: r.Locale,
 		}
 	}
 	return out, nil

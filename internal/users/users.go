@@ -1,10 +1,18 @@
-// Package users reads the people of a tenant.
+// Package users manages the people of a tenant: who they are, which roles
+// they hold, and the end of their accounts.
+//
+// Deletion is soft (U5): the row stays, with its address taken and its roles,
+// until it is purged; sessions and API keys end in the same transaction. A
+// tenant always keeps one active owner (U8).
 package users
 
 import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
+	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/page"
@@ -16,16 +24,27 @@ type User struct {
 	Name        string
 	Email       string
 	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	DeletedAt   *time.Time
 	LastLoginAt *time.Time
 	LoginCount  int64
 	Version     int64
+	Locale      string
+	// Roles are there when they were asked for.
+	Roles []Role
 }
 
-// Service reads people.
-type Service struct{}
+// Role is a role a person holds.
+type Role struct {
+	ID   uuid.UUID
+	Name string
+}
+
+// Service manages people.
+type Service struct{ now clock.Clock }
 
 // New makes the service.
-func New() *Service { return &Service{} }
+func New(now clock.Clock) *Service { return &Service{now: now} }
 
 // List answers people in the order they were created.
 func (s *Service) List(ctx context.Context, l *db.Lease, p page.Request) (page.Result[User], error) {
