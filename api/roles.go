@@ -44,7 +44,7 @@ func (h *rolesHandler) UpdateRole(ctx context.Context, req *rolesv1.UpdateRoleRe
 	}
 	in := rbac.UpdateInput{ID: id, Version: req.GetVersion(), Name: req.Name, Description: req.Description}
 	if set := req.GetPermissions(); set != nil {
-		in.Permissions = &set.Values
+		in.Permissions = whole(set.GetValues())
 	}
 	r, err := h.roles.Update(ctx, call.Lease, call.Member(), in, mark(call, roleMessage))
 	return roleMessage(r), err

@@ -32,6 +32,7 @@ import (
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
 	"tenantry/api/gen/tenantry/roles/v1/rolesv1connect"
+	"tenantry/api/gen/tenantry/settings/v1/settingsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
@@ -45,6 +46,7 @@ import (
 	"tenantry/internal/rbac"
 	"tenantry/internal/replay"
 	"tenantry/internal/secrets"
+	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
 	"tenantry/internal/users"
 )
@@ -75,6 +77,7 @@ type Deps struct {
 	Auth        *auth.Service
 	Users       *users.Service
 	Roles       *rbac.Service
+	Settings    *settings.Service
 	Invitations *invitations.Service
 	Tenants     *tenants.Service
 	Operations  *operations.Service
@@ -147,6 +150,7 @@ func New(d Deps) (*Server, error) {
 			authv1connect.RegisterAuthServiceHandler(s, &authHandler{d.Auth})
 			usersv1connect.RegisterUserServiceHandler(s, &usersHandler{d.Users})
 			rolesv1connect.RegisterRoleServiceHandler(s, &rolesHandler{d.Roles})
+			settingsv1connect.RegisterSettingsServiceHandler(s, &settingsHandler{d.Settings})
 			invitationsv1connect.RegisterInvitationServiceHandler(s, &invitationsHandler{d.Invitations})
 			tenantsv1connect.RegisterTenantServiceHandler(s, &tenantsHandler{d.Tenants, urls})
 			operationsv1connect.RegisterOperationServiceHandler(s, &operationsHandler{d.Operations})

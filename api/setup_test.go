@@ -27,6 +27,7 @@ import (
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
 	"tenantry/api/gen/tenantry/roles/v1/rolesv1connect"
+	"tenantry/api/gen/tenantry/settings/v1/settingsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
@@ -73,6 +74,7 @@ func (f *fake) register(s *connect.Server) {
 	usersv1connect.RegisterUserServiceHandler(s, f)
 	invitationsv1connect.RegisterInvitationServiceHandler(s, f)
 	rolesv1connect.RegisterRoleServiceHandler(s, f)
+	settingsv1connect.RegisterSettingsServiceHandler(s, f)
 	tenantsv1connect.RegisterTenantServiceHandler(s, f)
 	operationsv1connect.RegisterOperationServiceHandler(s, f)
 	operatorsv1connect.RegisterOperatorServiceHandler(s, f)

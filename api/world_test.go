@@ -28,6 +28,7 @@ import (
 	"tenantry/internal/provisioning"
 	"tenantry/internal/rbac"
 	"tenantry/internal/secrets"
+	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
 	"tenantry/internal/testdb"
 	"tenantry/internal/users"
@@ -66,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	w.prov = provisioning.New(in.Central, w.router, now, nil, log)
 	d := Deps{
 		PublicURL: public, Log: log, Now: now, Flood: Flood{PerSecond: -1}, Directory: w.directory, Router: w.router,
-		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(now), Roles: rbac.New(now), Invitations: invitations.New(now, hasher),
+		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(now), Roles: rbac.New(now), Settings: settings.New(now), Invitations: invitations.New(now, hasher, nil),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
 		CentralKey: in.Central.Key,

@@ -16,6 +16,7 @@ import (
 	"tenantry/internal/operators"
 	"tenantry/internal/rbac"
 	"tenantry/internal/replay"
+	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
 	"tenantry/internal/users"
 	"tenantry/worker"
@@ -46,7 +47,8 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Auth:        auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell}),
 		Users:       users.New(b.now),
 		Roles:       rbac.New(b.now),
-		Invitations: invitations.New(b.now, hasher),
+		Settings:    settings.New(b.now),
+		Invitations: invitations.New(b.now, hasher, b.bell),
 		Tenants:     tenants.New(b.central, b.now, b.bell),
 		Operations:  operations.New(b.central, b.now, worker.Progress(tc), ringCentral),
 		Operators:   operators.New(b.central, b.now),

@@ -69,7 +69,7 @@ func newWorld(t *testing.T) *world {
 	w.tenants = tenants.New(in.Central, now, nil)
 	w.prov = provisioning.New(in.Central, w.router, now, nil, testdb.Log())
 	w.auth = auth.New(auth.Deps{Now: now, Hasher: h, URLs: urls})
-	w.invitations = invitations.New(now, h)
+	w.invitations = invitations.New(now, h, nil)
 	w.operations = operations.New(in.Central, now, nil, nil)
 	w.hooks = hooks.New(in.Central, now, nil)
 	w.startMail(urls, now)

@@ -134,7 +134,9 @@ func TestDelete_IsRefusedWhileTheRoleIsInUse(t *testing.T) {
 		},
 		"an invitation": func(tx db.TenantTx, role uuid.UUID) (func(db.TenantTx) error, error) {
 			id := ids.New()
-			release := func(tx db.TenantTx) error { return tx.Ent().Invitation.UpdateOneID(id).SetRevokedAt(now).Exec(t.Context()) }
+			release := func(tx db.TenantTx) error {
+				return tx.Ent().Invitation.UpdateOneID(id).SetRevokedAt(now).Exec(t.Context())
+			}
 			return release, tx.Ent().Invitation.Create().SetID(id).SetSubjectKeyID(ids.New()).SetEmail([]byte("x")).SetAddressHash([]byte("x")).
 				SetRoleIds([]uuid.UUID{ids.New(), role}).SetExpiresAt(now.Add(-time.Hour)).Exec(t.Context())
 		},
