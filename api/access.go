@@ -11,6 +11,7 @@ import (
 	"tenantry/api/edge"
 	commonv1 "tenantry/api/gen/tenantry/common/v1"
 	operationsv1 "tenantry/api/gen/tenantry/operations/v1"
+	"tenantry/internal/apikeys"
 	"tenantry/internal/apperr"
 	"tenantry/internal/auth"
 )
@@ -51,7 +52,7 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 			return s.errWrongHost(central)
 		}
 		// 2. The credential, without I/O: garbage costs nothing.
-		credential, claims, err := s.checkCredential(ctx, call, m)
+		cred, err := s.checkCredential(ctx, call, m)
 		if err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 			defer call.Lease.Release()
 		}
 		// 4. Who is calling, as the database knows them now.
-		if err := s.loadPrincipal(ctx, call, m, credential, claims); err != nil {
+		if err := s.loadPrincipal(ctx, call, m, cred); err != nil {
 			return err
 		}
 		// 5. What they may.
@@ -82,21 +83,37 @@ func (s *Server) errWrongHost(central bool) error {
 	return apperr.Newf(apperr.NotFound, "WRONG_HOST", "This is not served at this host, but at %s.", at)
 }
 
-func (s *Server) checkCredential(ctx context.Context, call *edge.Call, m *method) (string, auth.Claims, error) {
+// credential is what a request presented, as far as it can be judged without
+// I/O.
+type credential struct {
+	text   string
+	claims auth.Claims
+	// key is set for an API key.
+	key *apikeys.Presented
+}
+
+func (s *Server) checkCredential(ctx context.Context, call *edge.Call, m *method) (credential, error) {
 	if m.accepts(commonv1.Credential_CREDENTIAL_NONE) {
-		return "", auth.Claims{}, nil
+		return credential{}, nil
 	}
-	credential, err := presented(ctx, call.Central)
+	text, err := presented(ctx, call.Central)
 	if err != nil || call.Central {
-		return credential, auth.Claims{}, err
+		return credential{text: text}, err
 	}
-	claims, err := s.verify(call.Tenant, credential)
-	return credential, claims, err
+	if apikeys.LooksLikeKey(text) {
+		key, ok := apikeys.Parse(text)
+		if !ok {
+			return credential{}, apikeys.ErrKey()
+		}
+		return credential{text: text, key: &key}, nil
+	}
+	claims, err := s.verify(call.Tenant, text)
+	return credential{text: text, claims: claims}, err
 }
 
 // presented answers the one bearer credential of the request.
 func presented(ctx context.Context, central bool) (string, error) {
-	wanted := "an access token"
+	wanted := "an access token or API key"
 	if central {
 		wanted = "an operator key"
 	}
@@ -114,16 +131,20 @@ func presented(ctx context.Context, central bool) (string, error) {
 	return found[1], nil
 }
 
-func (s *Server) loadPrincipal(ctx context.Context, call *edge.Call, m *method, credential string, claims auth.Claims) (err error) {
+func (s *Server) loadPrincipal(ctx context.Context, call *edge.Call, m *method, cred credential) (err error) {
 	switch {
 	case m.accepts(commonv1.Credential_CREDENTIAL_NONE):
 		return nil
 	case call.Central:
-		if call.Operator, err = s.operator(ctx, credential); err == nil {
+		if call.Operator, err = s.operator(ctx, cred.text); err == nil {
 			call.Caller = edge.Operator
 		}
+	case cred.key != nil:
+		if call.User, err = s.apiKey(ctx, call.Lease, *cred.key, call.ClientIP); err == nil {
+			call.Caller = edge.APIKey
+		}
 	default:
-		if call.User, err = s.principal(ctx, call.Lease, claims); err == nil {
+		if call.User, err = s.principal(ctx, call.Lease, cred.claims); err == nil {
 			call.Caller = edge.User
 		}
 	}
@@ -135,6 +156,13 @@ func (s *Server) loadPrincipal(ctx context.Context, call *edge.Call, m *method, 
 func permit(call *edge.Call, m *method) error {
 	permission, scope := m.policy.GetPermission(), m.policy.GetOperatorScope()
 	switch call.Caller {
+	case edge.APIKey:
+		if !m.accepts(commonv1.Credential_CREDENTIAL_API_KEY) {
+			return apperr.New(apperr.Forbidden, "CREDENTIAL_KIND", "This call takes a person's access token; an API key cannot make it.")
+		}
+		if permission != "" && !call.User.Can(permission) {
+			return apperr.Newf(apperr.Forbidden, "PERMISSION_MISSING", "This needs the permission %q, which this key does not have now: its scopes name it and its owner holds it, or not.", permission)
+		}
 	case edge.User:
 		if permission != "" && !call.User.Can(permission) {
 			return apperr.Newf(apperr.Forbidden, "PERMISSION_MISSING", "This needs the permission %q, which none of your roles has.", permission)

@@ -74,6 +74,9 @@ func (w *world) settle(t *testing.T, slug string) (ids.Tenant, string) {
 // fillIn opens a page, then submits its form.
 func (w *world) fillIn(t *testing.T, host, page string, values url.Values) {
 	t.Helper()
+	if values == nil {
+		values = url.Values{}
+	}
 	a := w.do(t, call{method: "GET", host: host, path: page})
 	require.Equal(t, http.StatusOK, a.status, a.body)
 	for _, m := range hidden.FindAllStringSubmatch(a.body, -1) {

@@ -62,6 +62,7 @@ func (m *method) check() error {
 	}
 	p := m.policy
 	operator, user := m.accepts(commonv1.Credential_CREDENTIAL_OPERATOR), m.accepts(commonv1.Credential_CREDENTIAL_USER)
+	key := m.accepts(commonv1.Credential_CREDENTIAL_API_KEY)
 	anonymous := m.accepts(commonv1.Credential_CREDENTIAL_NONE)
 	central, tenant := p.GetHost() == commonv1.Host_HOST_CENTRAL, p.GetHost() == commonv1.Host_HOST_TENANT
 
@@ -69,7 +70,8 @@ func (m *method) check() error {
 	refuse(len(p.GetCredentials()) == 0 || m.accepts(commonv1.Credential_CREDENTIAL_UNSPECIFIED), "no credentials")
 	refuse(anonymous && len(p.GetCredentials()) > 1, "CREDENTIAL_NONE stands alone")
 	refuse(operator && !central, "operators are served at the central host only")
-	refuse(user && !tenant, "people are served at a tenant's host only")
+	refuse((user || key) && !tenant, "people and their keys are served at a tenant's host only")
+	refuse(key && !user, "what a key may, a person may too")
 	refuse(operator && !slices.Contains(operators.Scopes, p.GetOperatorScope()), "operator_scope: one of "+strings.Join(operators.Scopes, ", "))
 	refuse(!operator && p.GetOperatorScope() != "", "operator_scope without CREDENTIAL_OPERATOR")
 	refuse(!user && p.GetPermission() != "", "permission without CREDENTIAL_USER")

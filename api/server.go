@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"tenantry/api/gen/tenantry/apikeys/v1/apikeysv1connect"
 	"tenantry/api/gen/tenantry/auth/v1/authv1connect"
 	"tenantry/api/gen/tenantry/hooks/v1/hooksv1connect"
 	"tenantry/api/gen/tenantry/invitations/v1/invitationsv1connect"
@@ -36,6 +38,7 @@ import (
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
+	"tenantry/internal/apikeys"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
@@ -82,6 +85,7 @@ type Deps struct {
 	Tenants     *tenants.Service
 	Operations  *operations.Service
 	Operators   *operators.Service
+	APIKeys     *apikeys.Service
 	Hooks       *hooks.Service
 
 	// CentralKey answers the installation's data key.
@@ -97,6 +101,7 @@ type wiring struct {
 	lease     func(context.Context, tenants.Entry) (*db.Lease, error)
 	verify    func(tenants.Entry, string) (auth.Claims, error)
 	principal func(context.Context, *db.Lease, auth.Claims) (auth.Principal, error)
+	apiKey    func(context.Context, *db.Lease, apikeys.Presented, netip.Addr) (auth.Principal, error)
 	operator  func(ctx context.Context, key string) (operators.Principal, error)
 	// centralKey is the installation's data key.
 	centralKey func(context.Context) (secrets.DataKey, error)
@@ -137,7 +142,7 @@ func New(d Deps) (*Server, error) {
 	urls := tenants.NewURLs(d.PublicURL)
 	return build(d, wiring{
 		resolve: d.Directory.BySlug, lease: d.Router.LeaseEntry,
-		verify: d.Auth.VerifyAccess, principal: d.Auth.LoadPrincipal, operator: d.Operators.Authenticate,
+		verify: d.Auth.VerifyAccess, principal: d.Auth.LoadPrincipal, apiKey: d.APIKeys.Authenticate, operator: d.Operators.Authenticate,
 		centralKey: d.CentralKey,
 		verifyHook: d.Hooks.Verify, acceptHook: d.Hooks.Accept,
 		pages: pages.Deps{
@@ -156,6 +161,8 @@ func New(d Deps) (*Server, error) {
 			operationsv1connect.RegisterOperationServiceHandler(s, &operationsHandler{d.Operations})
 			operatorsv1connect.RegisterOperatorServiceHandler(s, &operatorsHandler{d.Operators})
 			hooksv1connect.RegisterHookServiceHandler(s, &hooksHandler{d.Hooks})
+			apikeysv1connect.RegisterApiKeyServiceHandler(s, &apiKeysHandler{d.APIKeys})
+			apikeysv1connect.RegisterServiceAccountServiceHandler(s, &serviceAccountsHandler{d.APIKeys})
 		},
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ import (
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
+	"tenantry/internal/apikeys"
 	"tenantry/internal/apperr"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -104,6 +106,13 @@ func setup(t *testing.T, changes ...func(*fake)) *fake {
 	var err error
 	f.server, err = build(f.deps, f.wiring)
 	require.NoError(t, err)
+	f.serve(t)
+	return f
+}
+
+// serve listens as the real process does: HTTP/1.1, and HTTP/2 without TLS.
+func (f *fake) serve(t *testing.T) {
+	t.Helper()
 	ts := httptest.NewUnstartedServer(f.server)
 	ts.Config.Protocols = new(http.Protocols)
 	ts.Config.Protocols.SetHTTP1(true)
@@ -112,7 +121,6 @@ func setup(t *testing.T, changes ...func(*fake)) *fake {
 	ts.Start()
 	t.Cleanup(ts.Close)
 	f.url = ts.URL
-	return f
 }
 
 func (f *fake) defaultWiring(entry tenants.Entry) wiring {
@@ -154,6 +162,9 @@ func (f *fake) defaultWiring(entry tenants.Entry) wiring {
 				return operators.Principal{ID: uuid.New(), Scopes: operators.Scopes, Source: &source}, nil
 			}
 			return operators.Principal{}, refused
+		},
+		apiKey: func(context.Context, *db.Lease, apikeys.Presented, netip.Addr) (auth.Principal, error) {
+			return auth.Principal{}, refused
 		},
 		centralKey: func(context.Context) (secrets.DataKey, error) { return secrets.DataKey{}, nil },
 		verifyHook: func(_ context.Context, name string, m hooks.Message) (hooks.Source, error) {

@@ -3,6 +3,8 @@ package api
 import (
 	"slices"
 
+	"github.com/google/uuid"
+
 	usersv1 "tenantry/api/gen/tenantry/users/v1"
 	"tenantry/internal/auth"
 	"tenantry/internal/users"
@@ -21,7 +23,19 @@ func userRoleMessage(r users.Role) *usersv1.UserRole {
 	return &usersv1.UserRole{Id: r.ID.String(), Name: r.Name}
 }
 
+// meMessage is the caller: a person with their session or key, or a service
+// account with its key.
 func meMessage(p auth.Principal) *usersv1.GetMeResponse {
+	out := &usersv1.GetMeResponse{Roles: p.Roles, Permissions: slices.Sorted(slices.Values(p.Permissions))}
+	if p.APIKey != uuid.Nil {
+		out.ApiKeyId = p.APIKey.String()
+	} else {
+		out.SessionId = p.Session.String()
+	}
+	if p.ServiceAccount != uuid.Nil {
+		out.ServiceAccountId = p.ServiceAccount.String()
+		return out
+	}
 	u := users.User{
 		ID: p.User, Name: p.Name, Email: p.Email, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 		LastLoginAt: p.LastLoginAt, LoginCount: p.LoginCount, Version: p.Version, Locale: p.Locale,
@@ -29,8 +43,6 @@ func meMessage(p auth.Principal) *usersv1.GetMeResponse {
 	for i, id := range p.RoleIDs {
 		u.Roles = append(u.Roles, users.Role{ID: id, Name: p.Roles[i]})
 	}
-	return &usersv1.GetMeResponse{
-		User:  userMessage(u),
-		Roles: p.Roles, Permissions: slices.Sorted(slices.Values(p.Permissions)), SessionId: p.Session.String(),
-	}
+	out.User = userMessage(u)
+	return out
 }

@@ -4,13 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"log/slog"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"tenantry/internal/apikeys"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -70,16 +71,14 @@ func newWorld(t *testing.T) *world {
 		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(now), Roles: rbac.New(now), Settings: settings.New(now), Invitations: invitations.New(now, hasher, nil),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
-		CentralKey: in.Central.Key,
+		APIKeys: apikeys.New(now), CentralKey: in.Central.Key,
 	}
 	w.startMail(t, d, urls)
 	_, w.operator, err = d.Operators.Create(t.Context(), operators.CreateInput{Name: "tests", Scopes: operators.Scopes}, audit.System, "r1")
 	require.NoError(t, err)
 	w.server, err = New(d)
 	require.NoError(t, err)
-	ts := httptest.NewServer(w.server)
-	t.Cleanup(ts.Close)
-	w.url = ts.URL
+	w.serve(t)
 	return w
 }
 
@@ -129,7 +128,7 @@ func (w *world) link(t *testing.T, id ids.Tenant, to string) string {
 	lease, err := w.router.LeaseEntry(t.Context(), e)
 	require.NoError(t, err)
 	defer lease.Release()
-	_, err = w.mailer.DrainTenant(t.Context(), lease, 10)
+	_, err = w.mailer.DrainTenant(t.Context(), lease, 500)
 	require.NoError(t, err)
 	msgs := w.mailbox.Messages(to)
 	require.NotEmpty(t, msgs, "no mail to %s", to)
@@ -150,4 +149,20 @@ func (w *world) rows(t *testing.T) (n int) {
 			+ (SELECT count(*) FROM hook_receipts) + (SELECT count(*) FROM audit_log)`).Scan(&n)
 	require.NoError(t, err)
 	return n
+}
+
+// sql is the one tenant's database, as its owner sees it.
+func (w *world) sql(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	e, err := w.directory.BySlug(t.Context(), "acme")
+	require.NoError(t, err)
+	lease, err := w.router.LeaseEntry(t.Context(), e)
+	require.NoError(t, err)
+	t.Cleanup(lease.Release)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(w.logs.String())
+		}
+	})
+	return lease.Pool()
 }

@@ -24,6 +24,7 @@ const (
 	Anonymous Caller = iota
 	User
 	Operator
+	APIKey
 )
 
 // Call is one request. The chain in api/server.go fills it step by step; one
@@ -37,7 +38,7 @@ type Call struct {
 	// Lease is the tenant's database, for RPCs and pages at a tenant's host.
 	// Whoever took it releases it; a handler only uses it.
 	Lease *db.Lease
-	// Caller says which of the two principals holds.
+	// Caller says which of the two principals holds; User's for an API key.
 	Caller   Caller
 	User     auth.Principal
 	Operator operators.Principal
@@ -79,6 +80,8 @@ func (c *Call) Actor() audit.Actor {
 	switch c.Caller {
 	case User:
 		return audit.User(c.User.User)
+	case APIKey:
+		return audit.APIKey(c.User.APIKey)
 	case Operator:
 		return audit.Operator(c.Operator.ID)
 	default:

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"tenantry/api"
+	"tenantry/internal/apikeys"
 	"tenantry/internal/auth"
 	"tenantry/internal/config"
 	"tenantry/internal/hooks"
@@ -53,6 +54,7 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Operations:  operations.New(b.central, b.now, worker.Progress(tc), ringCentral),
 		Operators:   operators.New(b.central, b.now),
 		Hooks:       hooks.New(b.central, b.now, b.bell),
+		APIKeys:     apikeys.New(b.now),
 		CentralKey:  b.central.Key,
 		Replays:     replay.New(b.redis, nil),
 	})

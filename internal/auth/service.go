@@ -26,13 +26,20 @@ type Meta struct {
 	IP        netip.Addr
 }
 
-// Principal is the person behind a request, as the database knows them now.
+// Principal is who is behind a request, as the database knows them now: a
+// person by a session, or a person or service account by an API key.
 type Principal struct {
-	User    ids.User
+	// User is zero for a service account.
+	User ids.User
+	// Session is zero for an API key.
 	Session ids.Session
-	Name    string
-	Email   string
-	Locale  string
+	// APIKey and ServiceAccount are zero for a session.
+	APIKey         uuid.UUID
+	ServiceAccount uuid.UUID
+
+	Name   string
+	Email  string
+	Locale string
 	// Roles are names, RoleIDs the same roles.
 	Roles       []string
 	RoleIDs     []uuid.UUID

@@ -42,10 +42,12 @@ func loadPrincipal(ctx context.Context, l *db.Lease, c Claims, now time.Time) (P
 	if err != nil {
 		return Principal{}, db.Classify(fmt.Errorf("load principal: %w", err), "TENANT_UNREACHABLE")
 	}
-	return p, p.readRoles(roles)
+	return p, p.ReadRoles(roles)
 }
 
-func (p *Principal) readRoles(text []byte) error {
+// ReadRoles takes the roles as principal queries answer them, a JSON array of
+// name and permissions.
+func (p *Principal) ReadRoles(text []byte) error {
 	var rows []struct {
 		ID          uuid.UUID
 		Name        string

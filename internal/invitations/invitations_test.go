@@ -375,7 +375,9 @@ func TestCreate_TellsOfAccountsOnlyWhoMaySeePeople(t *testing.T) {
 func TestRevoke_EndsTheLinkAndNeverTheFirstOwners(t *testing.T) {
 	t.Parallel()
 	w := setup(t, settings.Document{})
-	w.within(t, func(tx db.TenantTx) error { return invitations.InviteOwner(t.Context(), tx, "owner@acme.example", w.now()) })
+	w.within(t, func(tx db.TenantTx) error {
+		return invitations.InviteOwner(t.Context(), tx, "owner@acme.example", w.now())
+	})
 	almighty := rbac.Actor{Actor: audit.System, User: ids.User(ids.New()), Permissions: rbac.Permissions}
 	found, err := w.List(t.Context(), w.lease, page.Request{})
 	require.NoError(t, err)

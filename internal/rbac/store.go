@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
@@ -63,6 +64,27 @@ func RoleID(ctx context.Context, tx db.TenantTx, name string) (uuid.UUID, error)
 		return uuid.Nil, fmt.Errorf("role %s: %w", name, err)
 	}
 	return id, nil
+}
+
+// PermissionsOf answers what roles allow together. The roles stay as they are
+// until tx ends: a role that is being widened is granted as it then is.
+func PermissionsOf(ctx context.Context, tx db.TenantTx, roles []uuid.UUID) ([]string, error) {
+	q := tx.Ent().Role.Query().Where(role.IDIn(roles...)).Order(role.ByID())
+	q.ForShare()
+	rows, err := q.All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("permissions of roles: %w", err)
+	}
+	var out []string
+	for _, id := range roles {
+		at := slices.IndexFunc(rows, func(r *tenantdb.Role) bool { return r.ID == id })
+		if at < 0 {
+			return nil, apperr.Newf(apperr.NotFound, "ROLE_NOT_FOUND", "There is no role %s.", id)
+		}
+		out = append(out, rows[at].Permissions...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // Grant gives roles to a user.

@@ -86,7 +86,7 @@ func TestCentral_RefusesUnknownStatesAndForeignNames(t *testing.T) {
 	in := testdb.New(t)
 	tn, other := in.InsertTenant(t, "acme", "reserved"), in.InsertTenant(t, "other", "reserved")
 	for _, sql := range []string{
-		`UPDATE tenants SET state = 'suspended' WHERE slug = 'acme'`,
+		`UPDATE tenants SET state = 'parked' WHERE slug = 'acme'`,
 		`UPDATE tenants SET slug = 'Acme' WHERE slug = 'acme'`,
 		`UPDATE tenants SET database_name = 'postgres' WHERE slug = 'acme'`,
 		`UPDATE tenants SET role_name = 'postgres' WHERE slug = 'acme'`,

@@ -255,16 +255,20 @@ func (*GetMeRequest) Descriptor() ([]byte, []int) {
 
 type GetMeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller.
+	// The person; absent for a service account.
 	User *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	// Names of the caller's roles.
 	Roles []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Permissions the roles add up to, sorted.
 	Permissions []string `protobuf:"bytes,3,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	// The session of this call, a UUID.
-	SessionId     string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The session of this call, a UUID; empty for an API key.
+	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// The API key of this call; empty for an access token.
+	ApiKeyId string `protobuf:"bytes,5,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// The service account that the key belongs to; empty for a person.
+	ServiceAccountId string `protobuf:"bytes,6,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *GetMeResponse) Reset() {
@@ -321,6 +325,20 @@ func (x *GetMeResponse) GetPermissions() []string {
 func (x *GetMeResponse) GetSessionId() string {
 	if x != nil {
 		return x.SessionId
+	}
+	return ""
+}
+
+func (x *GetMeResponse) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *GetMeResponse) GetServiceAccountId() string {
+	if x != nil {
+		return x.ServiceAccountId
 	}
 	return ""
 }
@@ -739,13 +757,16 @@ const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\bUserRole\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\x0e\n" +
-	"\fGetMeRequest\"\x93\x01\n" +
+	"\fGetMeRequest\"\xdf\x01\n" +
 	"\rGetMeResponse\x12+\n" +
 	"\x04user\x18\x01 \x01(\v2\x17.tenantry.users.v1.UserR\x04user\x12\x14\n" +
 	"\x05roles\x18\x02 \x03(\tR\x05roles\x12 \n" +
 	"\vpermissions\x18\x03 \x03(\tR\vpermissions\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x04 \x01(\tR\tsessionId\"U\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\x05 \x01(\tR\bapiKeyId\x12,\n" +
+	"\x12service_account_id\x18\x06 \x01(\tR\x10serviceAccountId\"U\n" +
 	"\x10ListUsersRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
 	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"c\n" +
@@ -770,9 +791,10 @@ const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\x13SetUserRolesRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
 	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12,\n" +
-	"\brole_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x14\x18\x01\"\x05r\x03\xb0\x01\x01R\aroleIds2\x93\b\n" +
-	"\vUserService\x12j\n" +
-	"\x05GetMe\x12\x1f.tenantry.users.v1.GetMeRequest\x1a .tenantry.users.v1.GetMeResponse\"\x1e\xaa\xbb\x18\t\b\x02\x12\x01\x02(\x010\x01\x82\xd3\xe4\x93\x02\b\x12\x06/v1/me\x90\x02\x01\x12\x89\x01\n" +
+	"\brole_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x14\x18\x01\"\x05r\x03\xb0\x01\x01R\aroleIds2\x94\b\n" +
+	"\vUserService\x12k\n" +
+	"\x05GetMe\x12\x1f.tenantry.users.v1.GetMeRequest\x1a .tenantry.users.v1.GetMeResponse\"\x1f\xaa\xbb\x18\n" +
+	"\b\x02\x12\x02\x02\x04(\x010\x01\x82\xd3\xe4\x93\x02\b\x12\x06/v1/me\x90\x02\x01\x12\x89\x01\n" +
 	"\tListUsers\x12#.tenantry.users.v1.ListUsersRequest\x1a$.tenantry.users.v1.ListUsersResponse\"1\xaa\xbb\x18\x19\b\x02\x12\x02\x02\x04\x1a\n" +
 	"users.read(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\v\x12\t/v1/users\x90\x02\x01\x12~\n" +
 	"\aGetUser\x12!.tenantry.users.v1.GetUserRequest\x1a\x17.tenantry.users.v1.User\"7\xaa\xbb\x18\x1a\b\x02\x12\x02\x02\x04\x1a\n" +
