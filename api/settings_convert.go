@@ -8,7 +8,7 @@ import (
 func settingsMessage(s settings.Settings) *settingsv1.Settings {
 	return &settingsv1.Settings{
 		RegistrationPolicy: s.RegistrationPolicy, RegistrationDomains: s.RegistrationDomains, AppUrl: s.AppURL, Language: s.Language,
-		TimeZone: s.TimeZone, MaxUsers: int32(s.MaxUsers), PasswordWords: s.PasswordWords, //nolint:gosec // at most a million
+		TimeZone: s.TimeZone, MaxUsers: int32(s.MaxUsers), PasswordWords: s.PasswordWords, AllowedOrigins: s.AllowedOrigins, //nolint:gosec // at most a million
 		UpdateTime: timestamp(&s.UpdatedAt), Version: s.Version,
 	}
 }
@@ -19,6 +19,9 @@ func settingsInput(req *settingsv1.UpdateSettingsRequest) settings.UpdateInput {
 	}
 	if list := req.GetRegistrationDomains(); list != nil {
 		in.RegistrationDomains = whole(list.GetValues())
+	}
+	if list := req.GetAllowedOrigins(); list != nil {
+		in.AllowedOrigins = whole(list.GetValues())
 	}
 	if list := req.GetPasswordWords(); list != nil {
 		in.PasswordWords = whole(list.GetValues())

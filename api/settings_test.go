@@ -17,14 +17,15 @@ func TestSettings_AreReadChangedAndAudited(t *testing.T) {
 	a = o.ask(t, o.owner, "PATCH", "/v1/settings", object{
 		"registration_policy": "domain-allow-list", "registration_domains": object{"values": []string{"acme.example"}},
 		"time_zone": "Europe/Berlin", "language": "en", "password_words": object{"values": []string{"acme"}}, "app_url": "https://app.acme.example/",
+		"allowed_origins": object{"values": []string{"https://app.acme.example"}},
 	}, "If-Match", `"1"`)
 	require.Equal(t, "2", a.get(t, http.StatusOK, "version"))
 	require.Equal(t, []any{"acme.example"}, a.object(t, http.StatusOK)["registration_domains"])
 	require.Equal(t, a.object(t, http.StatusOK), o.ask(t, o.owner, "GET", "/v1/settings", nil).object(t, http.StatusOK))
 	require.Equal(t, [][4]string{{
 		"user " + o.owner.id, o.id.String(),
-		`{"app_url": "", "time_zone": "UTC", "password_words": [], "registration_policy": "open", "registration_domains": []}`,
-		`{"app_url": "https://app.acme.example/", "time_zone": "Europe/Berlin", "password_words": ["acme"], "registration_policy": "domain-allow-list", "registration_domains": ["acme.example"]}`,
+		`{"app_url": "", "time_zone": "UTC", "password_words": [], "allowed_origins": [], "registration_policy": "open", "registration_domains": []}`,
+		`{"app_url": "https://app.acme.example/", "time_zone": "Europe/Berlin", "password_words": ["acme"], "allowed_origins": ["https://app.acme.example"], "registration_policy": "domain-allow-list", "registration_domains": ["acme.example"]}`,
 	}}, o.audited(t, "settings.updated"), "what has not changed is not in it")
 
 	// The policy decides who gets a mail; nobody who asks can see which.
@@ -59,12 +60,13 @@ func TestSettings_RefusalsNameWhatIsAllowedAndChangeNothing(t *testing.T) {
 		"nothing":             {o.owner, object{"version": 1}, 400, "INVALID_ARGUMENT", "registration_policy"},
 		"the operators' own":  {o.owner, object{"version": 1, "max_users": 0}, 400, "MALFORMED_BODY", "max_users"},
 		"another policy":      {o.owner, object{"version": 1, "registration_policy": "closed"}, 400, "INVALID_ARGUMENT", "registration_policy"},
-		"a list without any":  {o.owner, object{"version": 1, "registration_policy": "domain-allow-list"}, 400, "INVALID_ARGUMENT", "registration_domains"},
+		"a list without any":  {o.owner, object{"version": 1, "registration_policy": "domain-allow-list"}, 400, "INVALID_ARGUMENT", "registration_domains.values"},
 		"no domain":           {o.owner, object{"version": 1, "registration_domains": object{"values": []string{"@acme"}}}, 400, "INVALID_ARGUMENT", "registration_domains.values[0]"},
 		"another language":    {o.owner, object{"version": 1, "language": "it"}, 400, "INVALID_ARGUMENT", "language"},
 		"no time zone":        {o.owner, object{"version": 1, "time_zone": "Mars/Base"}, 400, "INVALID_ARGUMENT", "time_zone"},
 		"an app without TLS":  {o.owner, object{"version": 1, "app_url": "http://acme.example"}, 400, "INVALID_ARGUMENT", "app_url"},
 		"a script for an app": {o.owner, object{"version": 1, "app_url": "javascript:alert(1)"}, 400, "INVALID_ARGUMENT", "app_url"},
+		"a wildcard origin":   {o.owner, object{"version": 1, "allowed_origins": object{"values": []string{"https://*.acme.example"}}}, 400, "INVALID_ARGUMENT", "allowed_origins.values[0]"},
 		"a short word":        {o.owner, object{"version": 1, "password_words": object{"values": []string{"ab"}}}, 400, "INVALID_ARGUMENT", "password_words.values[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,6 +37,9 @@ type Document struct {
 	MaxUsers int `json:"max_users"`
 	// PasswordWords are words that no password may be made of (A10).
 	PasswordWords []string `json:"password_words,omitempty"`
+	// AllowedOrigins are the web origins (RFC 6454) whose pages may call the
+	// API (E6), exactly as a browser sends them.
+	AllowedOrigins []string `json:"allowed_origins"`
 }
 
 // Languages are those that the product speaks, as BCP 47 tags.
@@ -55,6 +58,9 @@ func (d Document) WithDefaults() Document {
 	}
 	if d.RegistrationDomains == nil {
 		d.RegistrationDomains = []string{}
+	}
+	if d.AllowedOrigins == nil {
+		d.AllowedOrigins = []string{}
 	}
 	if d.PasswordWords == nil {
 		d.PasswordWords = []string{}

@@ -36,6 +36,7 @@ type UpdateInput struct {
 	AppURL              *string
 	Language            *string
 	TimeZone            *string
+	AllowedOrigins      *[]string
 	PasswordWords       *[]string
 }
 
@@ -58,6 +59,7 @@ func (in UpdateInput) apply(d *Document) change {
 	set(c, "app_url", &d.AppURL, in.AppURL)
 	set(c, "language", &d.Language, in.Language)
 	set(c, "time_zone", &d.TimeZone, in.TimeZone)
+	set(c, "allowed_origins", &d.AllowedOrigins, in.AllowedOrigins)
 	set(c, "password_words", &d.PasswordWords, in.PasswordWords)
 	return c
 }
@@ -82,7 +84,7 @@ func (s *Service) Get(ctx context.Context, l *db.Lease) (Settings, error) {
 func (s *Service) Update(ctx context.Context, l *db.Lease, by rbac.Actor, in UpdateInput, mark *db.Mark[Settings]) (Settings, error) {
 	if len(in.apply(&Document{}).after) == 0 {
 		return Settings{}, apperr.InvalidField("registration_policy", "required",
-			"give at least one of registration_policy, registration_domains, app_url, language, time_zone and password_words")
+			"give at least one of registration_policy, registration_domains, app_url, language, time_zone, allowed_origins and password_words")
 	}
 	return db.InTenantOnce(ctx, l, mark, func(tx db.TenantTx) (Settings, error) {
 		doc, err := load(ctx, tx, "FOR UPDATE")
@@ -93,7 +95,7 @@ func (s *Service) Update(ctx context.Context, l *db.Lease, by rbac.Actor, in Upd
 			return Settings{}, err
 		}
 		c := in.apply(&doc.Document)
-		if err := doc.check(""); err != nil {
+		if err := doc.check("", ".values"); err != nil {
 			return Settings{}, err
 		}
 		doc.UpdatedAt, doc.Version = s.now(), doc.Version+1

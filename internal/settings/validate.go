@@ -22,19 +22,20 @@ var domain = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9
 
 // Validate names the first field that is out of bounds, as the requests that
 // hold initial settings name it.
-func (d Document) Validate() error { return d.check("settings.") }
+func (d Document) Validate() error { return d.check("settings.", "") }
 
-// check is Validate with a prefix of the fields' names.
-func (d Document) check(prefix string) error {
+// check is Validate with what stands before a field's name, and behind a
+// list's: an update wraps its lists.
+func (d Document) check(prefix, list string) error {
 	bad := func(field, rule, message string) error { return apperr.InvalidField(prefix+field, rule, message) }
 	if policies := []string{InviteOnly, Open, AllowList}; !slices.Contains(policies, d.RegistrationPolicy) {
 		return bad("registration_policy", "enum.defined_only", "must be one of "+strings.Join(policies, ", "))
 	}
 	if d.RegistrationPolicy == AllowList && len(d.RegistrationDomains) == 0 {
-		return bad("registration_domains", "repeated.min_items", "must name at least one domain for the policy "+AllowList)
+		return bad("registration_domains"+list, "repeated.min_items", "must name at least one domain for the policy "+AllowList)
 	}
 	if err := checkList(d.RegistrationDomains, func(name string) bool { return len(name) <= 253 && domain.MatchString(name) }); err != nil {
-		return bad("registration_domains", "string.pattern", "must be at most 100 DNS names in lower case such as example.com, each once")
+		return bad("registration_domains"+list, "string.pattern", "must be at most 100 DNS names in lower case such as example.com, each once")
 	}
 	if !slices.Contains(Languages, d.Language) {
 		return bad("language", "string.in", "must be one of "+strings.Join(Languages, ", "))
@@ -45,8 +46,11 @@ func (d Document) check(prefix string) error {
 	if d.MaxUsers < 0 || d.MaxUsers > 1_000_000 {
 		return bad("max_users", "int32.gte_lte", "must be 0 (no limit) to 1000000")
 	}
+	if err := validateOrigins(prefix+"allowed_origins"+list, d.AllowedOrigins); err != nil {
+		return err
+	}
 	if err := checkList(d.PasswordWords, isWord); err != nil {
-		return bad("password_words", "string.len", "must be at most 100 words of 3 to 40 printable characters, each once")
+		return bad("password_words"+list, "string.len", "must be at most 100 words of 3 to 40 printable characters, each once")
 	}
 	if !isAppURL(d.AppURL) {
 		return bad("app_url", "string.uri", "must be an absolute https URL without user or fragment (http only for localhost)")

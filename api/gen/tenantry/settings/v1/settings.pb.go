@@ -48,9 +48,12 @@ type Settings struct {
 	// When it was changed last.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Optimistic lock: the ETag, and what an update names.
-	Version       int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Version int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// Web origins (RFC 6454) whose pages may call the API, exactly as browsers
+	// send them.
+	AllowedOrigins []string `protobuf:"bytes,10,rep,name=allowed_origins,json=allowedOrigins,proto3" json:"allowed_origins,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
@@ -146,6 +149,13 @@ func (x *Settings) GetVersion() int64 {
 	return 0
 }
 
+func (x *Settings) GetAllowedOrigins() []string {
+	if x != nil {
+		return x.AllowedOrigins
+	}
+	return nil
+}
+
 // DomainList is a whole list of domains.
 type DomainList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -192,6 +202,53 @@ func (x *DomainList) GetValues() []string {
 	return nil
 }
 
+// OriginList is a whole list of web origins.
+type OriginList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Each once: "https://app.example.com", with a port that is not the scheme's
+	// own; http only for localhost and loopback addresses; no wildcard.
+	Values        []string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OriginList) Reset() {
+	*x = OriginList{}
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OriginList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OriginList) ProtoMessage() {}
+
+func (x *OriginList) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OriginList.ProtoReflect.Descriptor instead.
+func (*OriginList) Descriptor() ([]byte, []int) {
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *OriginList) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // WordList is a whole list of words.
 type WordList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -203,7 +260,7 @@ type WordList struct {
 
 func (x *WordList) Reset() {
 	*x = WordList{}
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[2]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -215,7 +272,7 @@ func (x *WordList) String() string {
 func (*WordList) ProtoMessage() {}
 
 func (x *WordList) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[2]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -228,7 +285,7 @@ func (x *WordList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordList.ProtoReflect.Descriptor instead.
 func (*WordList) Descriptor() ([]byte, []int) {
-	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{2}
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *WordList) GetValues() []string {
@@ -246,7 +303,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[3]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -258,7 +315,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[3]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -271,7 +328,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{3}
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{4}
 }
 
 // At least one field beside the version is given.
@@ -292,13 +349,15 @@ type UpdateSettingsRequest struct {
 	TimeZone *string `protobuf:"bytes,6,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
 	// The whole new list. Absent: unchanged; without values: none.
 	PasswordWords *WordList `protobuf:"bytes,7,opt,name=password_words,json=passwordWords,proto3" json:"password_words,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The whole new list. Absent: unchanged; without values: none.
+	AllowedOrigins *OriginList `protobuf:"bytes,8,opt,name=allowed_origins,json=allowedOrigins,proto3" json:"allowed_origins,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *UpdateSettingsRequest) Reset() {
 	*x = UpdateSettingsRequest{}
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[4]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +369,7 @@ func (x *UpdateSettingsRequest) String() string {
 func (*UpdateSettingsRequest) ProtoMessage() {}
 
 func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[4]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +382,7 @@ func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSettingsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{4}
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *UpdateSettingsRequest) GetVersion() int64 {
@@ -375,11 +434,18 @@ func (x *UpdateSettingsRequest) GetPasswordWords() *WordList {
 	return nil
 }
 
+func (x *UpdateSettingsRequest) GetAllowedOrigins() *OriginList {
+	if x != nil {
+		return x.AllowedOrigins
+	}
+	return nil
+}
+
 var File_tenantry_settings_v1_settings_proto protoreflect.FileDescriptor
 
 const file_tenantry_settings_v1_settings_proto_rawDesc = "" +
 	"\n" +
-	"#tenantry/settings/v1/settings.proto\x12\x14tenantry.settings.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xdb\x02\n" +
+	"#tenantry/settings/v1/settings.proto\x12\x14tenantry.settings.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\x84\x03\n" +
 	"\bSettings\x12/\n" +
 	"\x13registration_policy\x18\x01 \x01(\tR\x12registrationPolicy\x121\n" +
 	"\x14registration_domains\x18\x02 \x03(\tR\x13registrationDomains\x12\x17\n" +
@@ -390,13 +456,18 @@ const file_tenantry_settings_v1_settings_proto_rawDesc = "" +
 	"\x0epassword_words\x18\a \x03(\tR\rpasswordWords\x12;\n" +
 	"\vupdate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x18\n" +
-	"\aversion\x18\t \x01(\x03R\aversion\"\x84\x01\n" +
+	"\aversion\x18\t \x01(\x03R\aversion\x12'\n" +
+	"\x0fallowed_origins\x18\n" +
+	" \x03(\tR\x0eallowedOrigins\"\x84\x01\n" +
 	"\n" +
 	"DomainList\x12v\n" +
-	"\x06values\x18\x01 \x03(\tB^\xbaH[\x92\x01X\x10d\x18\x01\"RrP\x18\xfd\x012K^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$R\x06values\"6\n" +
+	"\x06values\x18\x01 \x03(\tB^\xbaH[\x92\x01X\x10d\x18\x01\"RrP\x18\xfd\x012K^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$R\x06values\"9\n" +
+	"\n" +
+	"OriginList\x12+\n" +
+	"\x06values\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\ar\x05\x10\x01\x18\xff\x01R\x06values\"6\n" +
 	"\bWordList\x12*\n" +
 	"\x06values\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10d\x18\x01\"\x06r\x04\x10\x03\x18(R\x06values\"\x14\n" +
-	"\x12GetSettingsRequest\"\xa4\x04\n" +
+	"\x12GetSettingsRequest\"\xef\x04\n" +
 	"\x15UpdateSettingsRequest\x12!\n" +
 	"\aversion\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12a\n" +
 	"\x13registration_policy\x18\x02 \x01(\tB+\xbaH(r&R\vinvite-onlyR\x04openR\x11domain-allow-listH\x00R\x12registrationPolicy\x88\x01\x01\x12S\n" +
@@ -404,7 +475,8 @@ const file_tenantry_settings_v1_settings_proto_rawDesc = "" +
 	"\aapp_url\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02H\x01R\x06appUrl\x88\x01\x01\x12A\n" +
 	"\blanguage\x18\x05 \x01(\tB \xbaH\x1dr\x1bR\x02enR\x02deR\x02frR\x02esR\x05pt-BRR\x02jaH\x02R\blanguage\x88\x01\x01\x12?\n" +
 	"\ttime_zone\x18\x06 \x01(\tB\x1d\xbaH\x1ar\x18\x10\x01\x18@2\x12^[A-Za-z0-9_+/-]+$H\x03R\btimeZone\x88\x01\x01\x12E\n" +
-	"\x0epassword_words\x18\a \x01(\v2\x1e.tenantry.settings.v1.WordListR\rpasswordWordsB\x16\n" +
+	"\x0epassword_words\x18\a \x01(\v2\x1e.tenantry.settings.v1.WordListR\rpasswordWords\x12I\n" +
+	"\x0fallowed_origins\x18\b \x01(\v2 .tenantry.settings.v1.OriginListR\x0eallowedOriginsB\x16\n" +
 	"\x14_registration_policyB\n" +
 	"\n" +
 	"\b_app_urlB\v\n" +
@@ -428,28 +500,30 @@ func file_tenantry_settings_v1_settings_proto_rawDescGZIP() []byte {
 	return file_tenantry_settings_v1_settings_proto_rawDescData
 }
 
-var file_tenantry_settings_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_tenantry_settings_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_tenantry_settings_v1_settings_proto_goTypes = []any{
 	(*Settings)(nil),              // 0: tenantry.settings.v1.Settings
 	(*DomainList)(nil),            // 1: tenantry.settings.v1.DomainList
-	(*WordList)(nil),              // 2: tenantry.settings.v1.WordList
-	(*GetSettingsRequest)(nil),    // 3: tenantry.settings.v1.GetSettingsRequest
-	(*UpdateSettingsRequest)(nil), // 4: tenantry.settings.v1.UpdateSettingsRequest
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*OriginList)(nil),            // 2: tenantry.settings.v1.OriginList
+	(*WordList)(nil),              // 3: tenantry.settings.v1.WordList
+	(*GetSettingsRequest)(nil),    // 4: tenantry.settings.v1.GetSettingsRequest
+	(*UpdateSettingsRequest)(nil), // 5: tenantry.settings.v1.UpdateSettingsRequest
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_tenantry_settings_v1_settings_proto_depIdxs = []int32{
-	5, // 0: tenantry.settings.v1.Settings.update_time:type_name -> google.protobuf.Timestamp
+	6, // 0: tenantry.settings.v1.Settings.update_time:type_name -> google.protobuf.Timestamp
 	1, // 1: tenantry.settings.v1.UpdateSettingsRequest.registration_domains:type_name -> tenantry.settings.v1.DomainList
-	2, // 2: tenantry.settings.v1.UpdateSettingsRequest.password_words:type_name -> tenantry.settings.v1.WordList
-	3, // 3: tenantry.settings.v1.SettingsService.GetSettings:input_type -> tenantry.settings.v1.GetSettingsRequest
-	4, // 4: tenantry.settings.v1.SettingsService.UpdateSettings:input_type -> tenantry.settings.v1.UpdateSettingsRequest
-	0, // 5: tenantry.settings.v1.SettingsService.GetSettings:output_type -> tenantry.settings.v1.Settings
-	0, // 6: tenantry.settings.v1.SettingsService.UpdateSettings:output_type -> tenantry.settings.v1.Settings
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3, // 2: tenantry.settings.v1.UpdateSettingsRequest.password_words:type_name -> tenantry.settings.v1.WordList
+	2, // 3: tenantry.settings.v1.UpdateSettingsRequest.allowed_origins:type_name -> tenantry.settings.v1.OriginList
+	4, // 4: tenantry.settings.v1.SettingsService.GetSettings:input_type -> tenantry.settings.v1.GetSettingsRequest
+	5, // 5: tenantry.settings.v1.SettingsService.UpdateSettings:input_type -> tenantry.settings.v1.UpdateSettingsRequest
+	0, // 6: tenantry.settings.v1.SettingsService.GetSettings:output_type -> tenantry.settings.v1.Settings
+	0, // 7: tenantry.settings.v1.SettingsService.UpdateSettings:output_type -> tenantry.settings.v1.Settings
+	6, // [6:8] is the sub-list for method output_type
+	4, // [4:6] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_tenantry_settings_v1_settings_proto_init() }
@@ -457,14 +531,14 @@ func file_tenantry_settings_v1_settings_proto_init() {
 	if File_tenantry_settings_v1_settings_proto != nil {
 		return
 	}
-	file_tenantry_settings_v1_settings_proto_msgTypes[4].OneofWrappers = []any{}
+	file_tenantry_settings_v1_settings_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_settings_v1_settings_proto_rawDesc), len(file_tenantry_settings_v1_settings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
