@@ -174,8 +174,8 @@ func (s *Service) List(ctx context.Context, p page.Request) (page.Result[Key], e
 }
 
 // Revoke ends a key on its next request; repeated calls do nothing.
-func (s *Service) Revoke(ctx context.Context, id uuid.UUID, actor audit.Actor, requestID string) error {
-	_, err := db.InCentral(ctx, s.central, func(tx db.CentralTx) (struct{}, error) {
+func (s *Service) Revoke(ctx context.Context, id uuid.UUID, actor audit.Actor, requestID string, mark *db.Mark[struct{}]) error {
+	_, err := db.InCentralOnce(ctx, s.central, mark, func(tx db.CentralTx) (struct{}, error) {
 		changed, err := revoke(ctx, tx, id, s.now())
 		if err != nil || !changed {
 			return struct{}{}, err
