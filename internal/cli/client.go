@@ -63,9 +63,20 @@ func plainAndFar(base string) bool {
 
 // call makes one call with the operator key and an idempotency key of its own.
 func call[Req, Res any](ctx context.Context, c *client, rpc func(context.Context, Req) (Res, error), req Req) (Res, error) {
+	return send(ctx, c, rpc, req, uuid.NewString())
+}
+
+// issue is call for what answers a credential, which takes no idempotency key.
+func issue[Req, Res any](ctx context.Context, c *client, rpc func(context.Context, Req) (Res, error), req Req) (Res, error) {
+	return send(ctx, c, rpc, req, "")
+}
+
+func send[Req, Res any](ctx context.Context, c *client, rpc func(context.Context, Req) (Res, error), req Req, key string) (Res, error) {
 	ctx, info := connect.NewClientContext(ctx)
 	info.RequestHeader().Set("Authorization", "Bearer "+c.key.Reveal())
-	info.RequestHeader().Set("Idempotency-Key", uuid.NewString())
+	if key != "" {
+		info.RequestHeader().Set("Idempotency-Key", key)
+	}
 	res, err := rpc(ctx, req)
 	if err != nil {
 		return res, c.explain(ctx, err, info)

@@ -26,7 +26,7 @@ func (a *app) hookCreateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := call(cmd.Context(), c, c.hooks.CreateHookSource, &hooksv1.CreateHookSourceRequest{Source: name, CallbackUrl: callback})
+			r, err := issue(cmd.Context(), c, c.hooks.CreateHookSource, &hooksv1.CreateHookSourceRequest{Source: name, CallbackUrl: callback})
 			if err != nil {
 				return err
 			}
@@ -92,7 +92,7 @@ func (a *app) hookAddSecretCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := call(cmd.Context(), c, c.hooks.AddHookSecret, &hooksv1.AddHookSecretRequest{Source: source})
+			r, err := issue(cmd.Context(), c, c.hooks.AddHookSecret, &hooksv1.AddHookSecretRequest{Source: source})
 			if err != nil {
 				return err
 			}

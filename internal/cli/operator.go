@@ -67,7 +67,7 @@ func (a *app) createKey(ctx context.Context, first bool, in OperatorInput) (Oper
 	if err != nil {
 		return OperatorKey{}, err
 	}
-	r, err := call(ctx, c, c.operators.CreateOperatorKey, &operatorsv1.CreateOperatorKeyRequest{
+	r, err := issue(ctx, c, c.operators.CreateOperatorKey, &operatorsv1.CreateOperatorKeyRequest{
 		Name: in.Name, Scopes: in.Scopes, ExpireDays: int32(min(max(in.ExpireDays, -1), 401)), //nolint:gosec // bounded; the API refuses both ends
 	})
 	if err != nil {
