@@ -1,7 +1,6 @@
 package lifecycle_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -9,11 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/apperr"
+	"tenantry/internal/db"
 	"tenantry/internal/operations"
 	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
-
-	"tenantry/internal/db"
 )
 
 func (w *world) invite(email string) operations.Operation {
@@ -104,6 +102,7 @@ func TestInviteOwner_RepeatedAfterACrashWritesOne(t *testing.T) {
 
 	next := w.invite("other@acme.example")
 	require.NoError(t, w.lifecycle.InviteOwner(ctx, call(op)), "a late attempt of the first")
+	require.NoError(t, w.lifecycle.Fail(ctx, call(op), "TIMEOUT"), "and its end")
 	require.True(t, w.waiting(), "wiped by a call that has ended")
 	require.NoError(t, w.lifecycle.InviteOwner(ctx, call(next)))
 	require.Len(t, w.mails("other@acme.example"), 1)
@@ -171,34 +170,33 @@ func TestSetLimits_TakesTheLimitIntoTheTenantsSettings(t *testing.T) {
 	require.Equal(t, settings.InviteOnly, doc.RegistrationPolicy, "the rest of the document stays")
 }
 
-// The run of the newer wish passes the older one, which was held up after it
-// had read its value: the newer limit stays.
+// The run of an older wish is held up between its reading and its writing: the
+// newer run waits for it, so the newer limit is written last.
 func TestApplyLimits_AnOlderReadingIsNeverWrittenLast(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := t.Context()
+	require.NoError(t, w.lifecycle.ApplyLimits(ctx, call(w.setLimit(4)))) // this process has its outbox mark
 	older := w.setLimit(5)
-	// A lock on the document holds the older run up after its reading.
-	conn, err := pgx.Connect(ctx, w.SuperURLOn(w.target.Database))
+	// Another process needs a mark before it may write, and waits for it.
+	hold, err := pgx.Connect(ctx, w.SuperURLOn(w.Names.Central()))
 	require.NoError(t, err)
-	hold, err := conn.Begin(ctx)
-	require.NoError(t, err)
-	_, err = hold.Exec(ctx, `SELECT FROM settings FOR UPDATE`)
+	_, err = hold.Exec(ctx, `BEGIN; LOCK TABLE outbox_dirty`, pgx.QueryExecModeSimpleProtocol)
 	require.NoError(t, err)
 	ended := make(chan error, 2)
-	go func() { ended <- w.lifecycle.ApplyLimits(ctx, call(older)) }()
-	require.Eventually(t, func() bool {
-		return value[int](w, `SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.usename = $1`, w.target.Role) > 0
-	}, 10*time.Second, 10*time.Millisecond)
+	other := w.otherProcess()
+	go func() { ended <- other.ApplyLimits(ctx, call(older)) }()
+	waits := func(kind string) bool {
+		return value[int](w, `SELECT count(*) FROM pg_locks WHERE locktype = $1 AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, kind) > 0
+	}
+	require.Eventually(t, func() bool { return waits("relation") }, 10*time.Second, 5*time.Millisecond)
 	newer := w.setLimit(9)
 	go func() { ended <- w.lifecycle.ApplyLimits(ctx, call(newer)) }()
-	require.Eventually(t, func() bool {
-		return value[int](w, `SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.usename LIKE $1`, w.Names.Prefix()+"%") > 1
-	}, 10*time.Second, 10*time.Millisecond)
-	require.NoError(t, hold.Rollback(ctx))
+	require.Eventually(t, func() bool { return waits("advisory") || len(ended) > 0 }, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, hold.Close(ctx))
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
-	require.NoError(t, conn.Close(context.WithoutCancel(ctx)))
 	limit, _, _ := w.limit()
 	require.Equal(t, 9, limit)
 	// In the other order, the late one reads the newer value too.

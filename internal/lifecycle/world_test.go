@@ -77,6 +77,16 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// otherProcess is the service of a process that shares nothing with this one.
+func (w *world) otherProcess() *lifecycle.Service {
+	w.t.Helper()
+	pm := pools.New(pools.Options{Budget: 4, Share: 2})
+	w.t.Cleanup(func() { require.NoError(w.t, pm.Close(context.Background())) })
+	r, err := tenants.NewRouter(tenants.NewDirectory(w.Central), pm, outbox.NewMarks(w.Central, testdb.Log()), w.CentralURL)
+	require.NoError(w.t, err)
+	return lifecycle.New(w.Central, r, w.Admin, clock.System, nil, testdb.Log())
+}
+
 func (w *world) startMail() {
 	var err error
 	w.mailbox, err = mailbox.New(mailbox.Options{})

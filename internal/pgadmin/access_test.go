@@ -75,7 +75,6 @@ func TestAccess_HoldsTheLockUntilTheOutcomeIsWritten(t *testing.T) {
 		first <- in.Admin.Access(ctx, tn.Target, func(context.Context, string) error { close(inside); <-goOn; return nil })
 	}()
 	<-inside
-	in.SetState(t, tn.ID, "suspended")
 	second := make(chan string, 1)
 	go func() {
 		_ = in.Admin.Access(ctx, tn.Target, func(_ context.Context, state string) error { second <- state; return nil })
@@ -84,8 +83,7 @@ func TestAccess_HoldsTheLockUntilTheOutcomeIsWritten(t *testing.T) {
 		return count(t, in, `SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`) > 0
 	})
 	require.Equal(t, 1, count(t, in, `SELECT count(*)::int FROM pg_roles WHERE rolname = $1 AND rolcanlogin`, tn.Target.Role))
-	in.SetState(t, tn.ID, "active")
-	in.SetState(t, tn.ID, "suspended")
+	in.SetState(t, tn.ID, "suspended") // after the second had begun
 	close(goOn)
 	require.NoError(t, <-first)
 	require.Equal(t, "suspended", <-second)
