@@ -59,6 +59,9 @@ const (
 
 // fake is an API whose chain is real and whose use cases are these functions.
 type fake struct {
+	// What this file does not answer is unimplemented.
+	tenantsv1connect.UnimplementedTenantServiceHandler
+
 	deps   Deps
 	wiring wiring
 	logs   *logBuffer
@@ -132,6 +135,10 @@ func (f *fake) defaultWiring(entry tenants.Entry) wiring {
 			switch slug {
 			case "acme":
 				return entry, nil
+			case "shut":
+				return tenants.Entry{ID: ids.NewTenant(), Slug: slug, State: tenants.Suspended}, nil
+			case "waking":
+				return tenants.Entry{ID: ids.NewTenant(), Slug: slug, State: tenants.Resuming}, nil
 			case "sleepy":
 				return tenants.Entry{ID: ids.NewTenant(), Slug: slug, State: tenants.Provisioning}, nil
 			}

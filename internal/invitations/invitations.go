@@ -64,6 +64,10 @@ func InviteOwner(ctx context.Context, tx db.TenantTx, email string, now time.Tim
 	if err != nil || done {
 		return err
 	}
+	return inviteOwner(ctx, tx, ids.New(), email, now)
+}
+
+func inviteOwner(ctx context.Context, tx db.TenantTx, id uuid.UUID, email string, now time.Time) error {
 	doc, err := settings.Load(ctx, tx)
 	if err != nil {
 		return err
@@ -81,7 +85,7 @@ func InviteOwner(ctx context.Context, tx db.TenantTx, email string, now time.Tim
 		return err
 	}
 	inv := invitationRow{
-		id: ids.New(), subjectKey: subject.ID, email: sealed, addressHash: tx.DataKey().AddressHash(email),
+		id: id, subjectKey: subject.ID, email: sealed, addressHash: tx.DataKey().AddressHash(email),
 		roles: []uuid.UUID{owner}, locale: doc.Language, at: now, expires: now.Add(TTL),
 	}
 	if err := insert(ctx, tx, inv, sealedKey); err != nil {

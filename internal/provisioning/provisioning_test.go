@@ -111,7 +111,7 @@ func reserveInput(slug string) tenants.ReserveInput {
 
 func (w *world) reserve(slug string) operations.Operation {
 	w.t.Helper()
-	op, err := w.tenants.Reserve(w.t.Context(), reserveInput(slug), tenants.Requester{Actor: audit.System})
+	op, err := w.tenants.Reserve(w.t.Context(), reserveInput(slug), tenants.Requester{Actor: audit.System}, nil)
 	require.NoError(w.t, err)
 	return op
 }
