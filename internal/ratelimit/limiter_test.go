@@ -90,7 +90,7 @@ func real(t *testing.T) *redis.Client {
 func key(l Limit) Key { return Key{Name: IP, Class: "test", Value: uuid.NewString(), Limit: l} }
 
 // Whatever the times and the keys of the calls, no window of any key ever
-// holds more than its limit says: Burst + window / interval.
+// holds more than its limit says: Burst + window × Count / Per.
 func TestAllow_AdmitsAtMostBurstPlusRateTimesWindow(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(*testing.T) (*Limiter, *ticking){
@@ -123,7 +123,7 @@ func TestAllow_AdmitsAtMostBurstPlusRateTimesWindow(t *testing.T) {
 				for _, times := range admitted {
 					for i := range times {
 						for j := i; j < len(times); j++ {
-							most := int64(limit.Burst) + times[j].Sub(times[i]).Microseconds()/limit.interval()
+							most := int64(limit.Burst) + times[j].Sub(times[i]).Microseconds()*int64(limit.Count)/limit.Per.Microseconds()
 							if int64(j-i+1) > most {
 								rt.Fatalf("%d admitted in %s, at most %d", j-i+1, times[j].Sub(times[i]), most)
 							}
@@ -158,7 +158,7 @@ func TestAllow_HoldsForParallelCallersOfSeveralProcesses(t *testing.T) {
 		}
 	}
 	all.Wait()
-	most := int64(limit.Burst) + time.Since(started).Microseconds()/limit.interval()
+	most := int64(limit.Burst) + time.Since(started).Microseconds()*int64(limit.Count)/limit.Per.Microseconds()
 	require.LessOrEqual(t, admitted.Load(), most)
 	require.Zero(t, local.Load())
 	require.Greater(t, admitted.Load(), int64(limit.Burst), "and what the limit grants is granted")
@@ -382,6 +382,19 @@ func TestRules_AreReadStrictlyAndPrintedAsRead(t *testing.T) {
 	}
 }
 
+// A long window would show what a window of a test does not.
+func TestLimit_RoundingNeverAdmitsMore(t *testing.T) {
+	t.Parallel()
+	for _, per := range units {
+		for _, count := range []int{1, 3, 7, 11, 999, 1001, 999_999, maxCount} {
+			l := Limit{Count: count, Per: per, Burst: 1}
+			require.GreaterOrEqual(t, l.interval()*int64(count), per.Microseconds(), l.String())
+			require.Less(t, (l.interval()-1)*int64(count), per.Microseconds(), l.String())
+			require.GreaterOrEqual(t, l.strict().interval(), strictness*(l.interval()-1), l.String())
+		}
+	}
+}
+
 // The bucket of one caller is exact under parallel use, in this process too.
 func TestLocal_HoldsForParallelCallers(t *testing.T) {
 	t.Parallel()
@@ -392,7 +405,7 @@ func TestLocal_HoldsForParallelCallers(t *testing.T) {
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
-			for range 50 {
+			for range 1000 {
 				other := key(k.Limit)
 				asked := []Key{k, other}
 				rand.Shuffle(2, func(i, j int) { asked[i], asked[j] = asked[j], asked[i] })
