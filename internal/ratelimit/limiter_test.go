@@ -412,6 +412,7 @@ func TestLocal_HoldsForParallelCallers(t *testing.T) {
 				if l.Allow(context.Background(), asked...).Allowed {
 					admitted.Add(1)
 				}
+				l.Allow(context.Background(), other) // somebody else, who is admitted
 			}
 		})
 	}
