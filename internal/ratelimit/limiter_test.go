@@ -2,8 +2,6 @@ package ratelimit
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -336,86 +334,4 @@ func TestAllow_ACancelledRequestSaysNothingAboutRedis(t *testing.T) {
 	for range 2 * trips {
 		require.False(t, l.Allow(gone, key(Limit{Count: 1, Per: time.Second, Burst: 1})).Local)
 	}
-}
-
-func TestLocal_MemoryIsBoundedAndNobodyIsForgottenWhoIsStillLimited(t *testing.T) {
-	t.Parallel()
-	c := newTicking(nil)
-	l := New(Options{Now: c.now})
-	l.local.max = 1000
-	victim := key(Limit{Count: 1, Per: time.Hour, Burst: 1})
-	require.True(t, l.Allow(t.Context(), victim).Allowed)
-	admitted := 0
-	for i := range 10_000 {
-		walker := victim
-		walker.Value = fmt.Sprint(i)
-		if l.Allow(t.Context(), walker).Allowed {
-			admitted++
-		}
-	}
-	require.LessOrEqual(t, len(l.local.tats), 1001)
-	require.LessOrEqual(t, admitted, 1000, "newcomers share one bucket once the table is full")
-	require.False(t, l.Allow(t.Context(), victim).Allowed)
-	c.move(5 * time.Hour)
-	newcomer := victim
-	newcomer.Value = "newcomer"
-	require.True(t, l.Allow(t.Context(), newcomer).Allowed, "full buckets make room")
-}
-
-func TestRules_AreReadStrictlyAndPrintedAsRead(t *testing.T) {
-	t.Parallel()
-	const good = "ip:100/s:200,tenant:1000/m:2000,principal:50/h:100"
-	var r Rules
-	require.NoError(t, r.UnmarshalText([]byte(good)))
-	require.Equal(t, good, r.String())
-	require.Equal(t, Limit{Count: 1000, Per: time.Minute, Burst: 2000}, r.Tenant)
-	require.NoError(t, r.UnmarshalText([]byte("off")))
-	require.True(t, r.Off())
-	require.Equal(t, "off", r.String())
-	for _, bad := range []string{
-		"", "ip:1/s:1", good + ",ip:1/s:1", "ip:1/s:1,ip:1/s:1,tenant:1/s:1", "ip:0/s:1,tenant:1/s:1,principal:1/s:1",
-		"ip:1/s:0,tenant:1/s:1,principal:1/s:1", "ip:1/d:1,tenant:1/s:1,principal:1/s:1", "ip:1:1,tenant:1/s:1,principal:1/s:1",
-		"ip:-1/s:1,tenant:1/s:1,principal:1/s:1", "ip:1/s,tenant:1/s:1,principal:1/s:1", "user:1/s:1,tenant:1/s:1,principal:1/s:1",
-		"ip:99999999999999999999/s:1,tenant:1/s:1,principal:1/s:1", "OFF", good + " ",
-	} {
-		require.Error(t, r.UnmarshalText([]byte(bad)), bad)
-	}
-}
-
-// A long window would show what a window of a test does not.
-func TestLimit_RoundingNeverAdmitsMore(t *testing.T) {
-	t.Parallel()
-	for _, per := range units {
-		for _, count := range []int{1, 3, 7, 11, 999, 1001, 999_999, maxCount} {
-			l := Limit{Count: count, Per: per, Burst: 1}
-			require.GreaterOrEqual(t, l.interval()*int64(count), per.Microseconds(), l.String())
-			require.Less(t, (l.interval()-1)*int64(count), per.Microseconds(), l.String())
-			require.GreaterOrEqual(t, l.strict().interval(), strictness*(l.interval()-1), l.String())
-		}
-	}
-}
-
-// The bucket of one caller is exact under parallel use, in this process too.
-func TestLocal_HoldsForParallelCallers(t *testing.T) {
-	t.Parallel()
-	c := newTicking(nil)
-	l := New(Options{Now: c.now})
-	k := key(Limit{Count: 4, Per: time.Hour, Burst: 40})
-	var admitted atomic.Int64
-	var all sync.WaitGroup
-	for range 16 {
-		all.Go(func() {
-			for range 1000 {
-				other := key(k.Limit)
-				asked := []Key{k, other}
-				rand.Shuffle(2, func(i, j int) { asked[i], asked[j] = asked[j], asked[i] })
-				if l.Allow(context.Background(), asked...).Allowed {
-					admitted.Add(1)
-				}
-				l.Allow(context.Background(), other) // somebody else, who is admitted
-			}
-		})
-	}
-	all.Wait()
-	require.EqualValues(t, 10, admitted.Load())
 }
