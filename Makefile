@@ -72,7 +72,7 @@ verify-generated: generate
 	  if [ -n "$$new" ]; then echo "generated but not committed:" >&2; echo "$$new" >&2; exit 1; fi
 
 .PHONY: generate
-generate: generate-proto generate-ent generate-migrations ## all generated code
+generate: generate-proto generate-ent generate-migrations generate-docs ## all generated code
 
 .PHONY: generate-proto
 generate-proto: $(BIN)/.buf-$(BUF_VERSION) $(BIN)/.protoc-gen-go-$(PROTOC_GEN_GO_VERSION) $(BIN)/.protoc-gen-connect-go-$(CONNECT_VERSION)
@@ -87,6 +87,10 @@ generate-ent:
 .PHONY: generate-migrations
 generate-migrations: devstack generate-ent
 	$(DEVSTACK) run -- go run ./internal/schema/gendiff
+
+.PHONY: generate-docs
+generate-docs: generate-proto
+	go run ./api/gendocs
 
 # A stamp per version: another version above installs the tool again.
 $(BIN)/.buf-%:

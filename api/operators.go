@@ -15,7 +15,8 @@ func (h *operatorsHandler) CreateOperatorKey(ctx context.Context, req *operators
 	call := edge.From(ctx)
 	for _, scope := range req.GetScopes() {
 		if !call.Operator.Has(scope) {
-			return nil, apperr.Newf(apperr.Forbidden, "SCOPE_MISSING", "Your own key lacks the scope %q; nobody grants what they do not hold.", scope)
+			return nil, apperr.Newf(apperr.Forbidden, "SCOPE_MISSING", "Your own key lacks the scope %q; nobody grants what they do not hold.", scope).
+				WithParams("scope", scope)
 		}
 	}
 	k, text, err := h.operators.Create(ctx, operators.CreateInput{

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,7 +124,8 @@ func (s *Service) AddSecret(ctx context.Context, name string, actor audit.Actor,
 			return struct{}{}, err
 		}
 		if n >= maxSecrets {
-			return struct{}{}, apperr.Newf(apperr.Precondition, "HOOK_SECRET_LIMIT", "The source has %d live secrets; retire one first.", n)
+			return struct{}{}, apperr.Newf(apperr.Precondition, "HOOK_SECRET_LIMIT", "The source has %d live secrets; retire one first.", n).
+				WithParams("limit", strconv.Itoa(n))
 		}
 		if meta, secret, err = addSecret(ctx, tx, src, s.now()); err != nil {
 			return struct{}{}, err

@@ -81,15 +81,15 @@ func (in CreateInput) Validate() error {
 		return apperr.InvalidField("name", "string.pattern", "must be 2 to 40 characters a-z, 0-9 and -, beginning with a letter")
 	}
 	if len(in.Scopes) == 0 {
-		return apperr.InvalidField("scopes", "repeated.min_items", "must name at least one of "+strings.Join(Scopes, ", "))
+		return apperr.InvalidField("scopes", "repeated.min_items", "must name at least one of "+strings.Join(Scopes, ", ")).WithParams("min_items", "1")
 	}
 	for _, s := range in.Scopes {
 		if !slices.Contains(Scopes, s) {
-			return apperr.InvalidField("scopes", "string.in", "must be of "+strings.Join(Scopes, ", "))
+			return apperr.InvalidField("scopes", "string.in", "must be of "+strings.Join(Scopes, ", ")).WithParams("in", strings.Join(Scopes, ", "))
 		}
 	}
 	if in.ExpireDays < 0 || in.ExpireDays > 400 {
-		return apperr.InvalidField("expire_days", "int32.gte_lte", "must be 1 to 400, or absent for 90")
+		return apperr.InvalidField("expire_days", "int32.gte_lte", "must be 1 to 400, or absent for 90").WithParams("gte", "1", "lte", "400")
 	}
 	return nil
 }

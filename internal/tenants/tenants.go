@@ -94,7 +94,7 @@ func (in ReserveInput) Validate() error {
 		return e
 	}
 	if n := len([]rune(in.Name)); n < 1 || n > 100 || strings.TrimSpace(in.Name) == "" {
-		return apperr.InvalidField("name", "string.len", "must be 1 to 100 characters")
+		return apperr.InvalidField("name", "string.len", "must be 1 to 100 characters").WithParams("min_len", "1", "max_len", "100")
 	}
 	if a, err := mail.ParseAddress(in.OwnerEmail); err != nil || a.Address != in.OwnerEmail || len(in.OwnerEmail) > 254 {
 		return apperr.InvalidField("owner_email", "string.email", "must be an e-mail address such as owner@example.com")
