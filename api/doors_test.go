@@ -129,7 +129,7 @@ func TestAnswers_AreJSONButForTheTable(t *testing.T) {
 	// Errors of the Connect protocol are JSON whatever the request was.
 	a := f.do(t, call{method: "POST", host: acmeHost, path: getMe, contentType: "application/proto"})
 	require.Equal(t, "CREDENTIAL_MISSING", a.problem(t).Reason)
-	for _, path := range []string{"/", "/livez", "/readyz", jwksPath, "/favicon.ico", "/m", "/m/", "//v1/me", "/v1/../v1/me", "/metrics", "/docs"} {
+	for _, path := range []string{"/", "/livez", "/readyz", jwksPath, "/favicon.ico", "/m", "/m/", "//v1/me", "/v1/../v1/me", "/metrics", "/docs/", documentPath} {
 		a := f.do(t, call{method: "GET", host: acmeHost, path: path})
 		require.Equal(t, "application/json", a.header.Get("Content-Type"), path)
 		require.True(t, json.Valid([]byte(a.body)), path)

@@ -34,6 +34,7 @@ import (
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
+	"tenantry/api/openapi"
 	"tenantry/api/pages"
 	"tenantry/internal/apikeys"
 	"tenantry/internal/auth"
@@ -138,6 +139,7 @@ type Server struct {
 	procedures map[string]http.Handler
 	rest       *restDoor
 	pages      *pages.Pages
+	docs       *openapi.Documents
 	handler    http.Handler
 }
 
@@ -199,6 +201,9 @@ func build(d Deps, w wiring) (*Server, error) {
 	if s.pages, err = pages.New(w.pages); err != nil {
 		return nil, err
 	}
+	if s.docs, err = openapi.New(s.urls.Central(), s.urls.Tenant("{slug}")); err != nil {
+		return nil, err
+	}
 	// What a request passes, in this order, before the doors.
 	s.handler = chain(http.HandlerFunc(s.route),
 		s.begin,       // request id, headers of every answer, access log
@@ -233,6 +238,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.serveHook(w, r)
 	case pages.Serves(path):
 		s.servePage(w, r)
+	case path == docsPath || path == errorsPath || path == documentPath:
+		s.serveDocs(w, r)
 	case s.procedures[path] != nil:
 		s.serveRPC(w, r)
 	default:
@@ -245,7 +252,7 @@ var notJSON = struct {
 	// ContentTypes are the binary framings of the RPC door; errors of
 	// application/proto are JSON all the same, as the Connect protocol says.
 	ContentTypes []string
-	// Paths are the pages that mails link to.
+	// Paths are the pages that mails link to, and the docs (docs.go).
 	Paths []string
 	// Empty are the statuses without a body: the preflight (CORS) of an origin
 	// that the tenant allows.
@@ -256,7 +263,7 @@ var notJSON = struct {
 		"application/grpc", "application/grpc+proto", "application/grpc+json",
 		"application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json",
 	},
-	Paths: pages.Paths,
+	Paths: htmlPaths,
 	Empty: []int{http.StatusNoContent},
 }
 
