@@ -27,6 +27,8 @@ import (
 	"tenantry/api/gen/tenantry/invitations/v1/invitationsv1connect"
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
+	"tenantry/api/gen/tenantry/roles/v1/rolesv1connect"
+	"tenantry/api/gen/tenantry/settings/v1/settingsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
@@ -73,6 +75,8 @@ func (f *fake) register(s *connect.Server) {
 	authv1connect.RegisterAuthServiceHandler(s, f)
 	usersv1connect.RegisterUserServiceHandler(s, f)
 	invitationsv1connect.RegisterInvitationServiceHandler(s, f)
+	rolesv1connect.RegisterRoleServiceHandler(s, f)
+	settingsv1connect.RegisterSettingsServiceHandler(s, f)
 	tenantsv1connect.RegisterTenantServiceHandler(s, f)
 	operationsv1connect.RegisterOperationServiceHandler(s, f)
 	operatorsv1connect.RegisterOperatorServiceHandler(s, f)

@@ -84,7 +84,7 @@ func newMailer(b *base, c config.Config) (*mailer.Mailer, error) {
 		Drafts: map[string]mailer.DraftFunc{
 			auth.MailVerify:            accounts.DraftVerification,
 			auth.MailResend:            accounts.DraftVerification,
-			invitations.MailInvitation: invitations.New(b.now, nil).Draft,
+			invitations.MailInvitation: invitations.New(b.now, nil, nil).Draft,
 		},
 	}), nil
 }
