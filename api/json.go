@@ -126,12 +126,10 @@ func valueEnd(text []byte, i int) int {
 	depth, quoted := 0, false
 	for ; i < len(text); i++ {
 		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++ // whatever it escapes
 		case quoted:
-			if c == '\\' {
-				i++
-			} else if c == '"' {
-				quoted = false
-			}
+			quoted = c != '"'
 		case c == '"':
 			quoted = true
 		case c == '{' || c == '[':

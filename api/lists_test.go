@@ -72,13 +72,13 @@ func TestLists_EveryNameMeansAFieldOfTheMessage(t *testing.T) {
 	}
 }
 
-// door asks a list through one of the doors.
-type door struct {
+// listDoor asks a list through one of the doors.
+type listDoor struct {
 	name string
 	ask  func(w *fake, t *testing.T, m *method, host, bearer string, params map[string]string) answer
 }
 
-var doors = []door{
+var listDoors = []listDoor{
 	{"REST", func(w *fake, t *testing.T, m *method, host, bearer string, params map[string]string) answer {
 		values := url.Values{}
 		for k, v := range params {
@@ -107,7 +107,7 @@ func TestLists_AnUnknownParameterIsNeverIgnored(t *testing.T) {
 		if atTenant(m) {
 			host, bearer = tenant, token
 		}
-		for _, d := range doors {
+		for _, d := range listDoors {
 			require.Equal(t, http.StatusOK, d.ask(w.fake, t, m, host, bearer, map[string]string{"filter": "created_at=gt=2026-01-01", "sort": "-created_at", "fields": "created_at"}).status)
 		}
 		known := m.desc.Input().Fields()
@@ -118,7 +118,7 @@ func TestLists_AnUnknownParameterIsNeverIgnored(t *testing.T) {
 			if known.ByName(protoreflect.Name(parameter)) != nil {
 				continue
 			}
-			for _, d := range doors {
+			for _, d := range listDoors {
 				a := d.ask(w.fake, t, m, host, bearer, map[string]string{parameter: "1"})
 				require.Equal(t, http.StatusBadRequest, a.status, "%s %s %q: %s", name, d.name, parameter, a.body)
 				require.Contains(t, []string{"UNKNOWN_PARAMETER", "MALFORMED_BODY"}, a.problem(t).Reason)
@@ -161,7 +161,7 @@ func TestLists_SecretColumnsAndHostileTextAreRefusedWithoutSQL(t *testing.T) {
 			if value == "" {
 				continue
 			}
-			for _, d := range doors {
+			for _, d := range listDoors {
 				a := d.ask(w.fake, t, m, host, token, map[string]string{parameter: value})
 				require.Equal(t, http.StatusBadRequest, a.status, "%s %s=%.60q: %s", d.name, parameter, value, a.body)
 				p := a.problem(t)
@@ -213,7 +213,7 @@ func TestLists_AnswerWhatWasAskedAtEveryDoor(t *testing.T) {
 		require.NotContains(t, a.body, shownField)
 		return out
 	}
-	for _, d := range doors {
+	for _, d := range listDoors {
 		ask := func(params map[string]string) []string { return keys(d.ask(w.fake, t, m, host, token, params)) }
 		require.Equal(t, []string{"create_time", "email", "id", "last_login_time", "login_count", "name", "update_time", "version"}, ask(map[string]string{}))
 		require.Equal(t, []string{"id", "name"}, ask(map[string]string{"fields": "name,id"}))

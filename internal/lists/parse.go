@@ -39,7 +39,7 @@ func (q *Query) parseFilter(in Request) error {
 	}
 	n, err := rsql.Parse(in.Filter)
 	if err != nil {
-		return refuse("FILTER_INVALID", "filter", "filter.syntax", err.Error())
+		return badFilter.says("%s", err)
 	}
 	if err := q.resource.check(n); err != nil {
 		return err
@@ -52,23 +52,22 @@ func (q *Query) parseSearch(in Request) error {
 	if in.Search == "" {
 		return nil
 	}
-	bad := func(rule, message string) error { return refuse("SEARCH_INVALID", "q", rule, message) }
 	if q.resource.search == nil {
-		return bad("search.unsupported", "this list cannot be searched; use filter")
+		return badSearch.says("this list cannot be searched; use filter")
 	}
 	if !utf8.ValidString(in.Search) || strings.ContainsFunc(in.Search, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
-		return bad("search.characters", "control characters are not allowed")
+		return badSearch.says("control characters are not allowed")
 	}
 	if n := utf8.RuneCountInString(in.Search); n > MaxSearch {
-		return bad("search.length", fmt.Sprintf("must be %d to %d characters", MinSearch, MaxSearch))
+		return badSearch.says("must be %d to %d characters", MinSearch, MaxSearch)
 	}
 	q.words = strings.FieldsFunc(in.Search, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
 	q.search = strings.Join(q.words, " ")
 	if utf8.RuneCountInString(q.search) < MinSearch {
-		return bad("search.length", fmt.Sprintf("must hold %d letters or digits or more", MinSearch))
+		return badSearch.says("must hold %d letters or digits or more", MinSearch)
 	}
 	if in.Sort != "" {
-		return refuse("SORT_INVALID", "sort", "sort.search", "a search is sorted by rank; allowed with q: no sort")
+		return badSort.says("a search is sorted by rank; allowed with q: no sort")
 	}
 	return nil
 }
@@ -83,7 +82,7 @@ func (q *Query) parseOrder(in Request) error {
 	}
 	keys, err := q.resource.parseSort(in.Sort)
 	if err != nil {
-		return refuse("SORT_INVALID", "sort", "sort.keys", err.Error())
+		return badSort.says("%s", err)
 	}
 	q.keys = keys
 	return nil
@@ -126,7 +125,7 @@ func (q *Query) parseFields(in Request) error {
 	}
 	names, err := choose(in.Fields, q.resource.names(func(*Field) bool { return true }))
 	if err != nil {
-		return refuse("FIELDS_INVALID", "fields", "fields.names", err.Error())
+		return badFields.says("%s", err)
 	}
 	q.fields = nil
 	for _, name := range names {
@@ -141,7 +140,7 @@ func (q *Query) parseIncludes(in Request) error {
 	}
 	names, err := choose(in.Include, q.resource.includes)
 	if err != nil {
-		return refuse("INCLUDE_INVALID", "include", "include.names", err.Error())
+		return badInclude.says("%s", err)
 	}
 	q.includes = names
 	return nil

@@ -37,7 +37,7 @@ func TestSearch_FindsPrefixesAndTyposAndRanksTheBestFirst(t *testing.T) {
 		"alexa":              "Alexa Hart",
 		"ivanova":            "Alexandra Ivanova",
 		"Alexnader":          "Alexander Hamilton",
-		"hamliton":           "Alexander Hamilton",
+		"ivanvoa":            "Alexandra Ivanova",
 		"jonathon":           "Jonathan Smith",
 		"Jonhatan":           "Jonathan Smith",
 		"jsmith@lab":         "Jonathan Smith",
