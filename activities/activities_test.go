@@ -55,6 +55,8 @@ type yard struct {
 	batches  []int
 	drainErr error
 	released int
+	// expired are the batches of what has expired, at the tenant and centrally.
+	expired, central int
 }
 
 func newYard() *yard {
@@ -77,6 +79,11 @@ func newYard() *yard {
 			}
 			return 0, nil
 		},
+		Expire: func(_ context.Context, _ *db.Lease, limit int) (int, error) {
+			y.expired++
+			return map[bool]int{true: limit, false: 1}[y.expired < 3], nil
+		},
+		ExpireCentral: func(context.Context, int) (int, error) { y.central++; return 0, nil },
 	}
 	return y
 }
@@ -132,4 +139,26 @@ func TestFleetVisit_FailsWithACodeAndGivesTheLeaseBack(t *testing.T) {
 	require.Equal(t, "INTERNAL", app.Type())
 	require.NotContains(t, err.Error(), "ada")
 	require.Equal(t, 1, y.released)
+}
+
+func TestFleetVisit_DeletesWhatHasExpiredBatchByBatch(t *testing.T) {
+	t.Parallel()
+	y := newYard()
+	_, err := y.visit(t, StepSweepExpired)
+	require.NoError(t, err)
+	require.Equal(t, 3, y.expired)
+	require.Empty(t, y.batches)
+}
+
+func TestFleetPage_OnlyTheFirstSweepsTheCentralDatabase(t *testing.T) {
+	t.Parallel()
+	y := newYard()
+	for _, after := range []ids.Tenant{{}, ids.NewTenant()} {
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestActivityEnvironment()
+		env.RegisterActivityWithOptions(y.fleet.FleetPage, activity.RegisterOptions{Name: NameFleetPage})
+		_, err := env.ExecuteActivity(NameFleetPage, Page{After: after, Limit: 10})
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, y.central)
 }

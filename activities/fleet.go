@@ -14,8 +14,11 @@ import (
 // StepOutboxSweep drains a tenant's outbox, marked or not (W1).
 const StepOutboxSweep = "outbox_sweep"
 
+// StepSweepExpired deletes what has expired: the marks of keyed calls (E4).
+const StepSweepExpired = "sweep_expired"
+
 // FleetSteps is every step a fleet pass knows, in the order it runs them.
-var FleetSteps = []string{StepOutboxSweep}
+var FleetSteps = []string{StepOutboxSweep, StepSweepExpired}
 
 // Fleet is what visits every tenant by the clock.
 type Fleet struct {
@@ -26,6 +29,10 @@ type Fleet struct {
 	Lease func(context.Context, ids.Tenant) (*db.Lease, error)
 	// Drain empties the outbox (mailer.Mailer.DrainTenant).
 	Drain func(ctx context.Context, l *db.Lease, limit int) (int, error)
+	// Expire deletes a batch of what has expired at a tenant and answers how
+	// much it was; ExpireCentral does so in the central database.
+	Expire        func(ctx context.Context, l *db.Lease, limit int) (int, error)
+	ExpireCentral func(ctx context.Context, limit int) (int, error)
 }
 
 // Page asks for the tenants after a cursor.
@@ -52,8 +59,14 @@ type VisitResult struct {
 	Skipped bool `json:"skipped,omitempty"`
 }
 
-// FleetPage answers the next tenants to visit.
+// FleetPage answers the next tenants to visit. The first page of a
+// pass also deletes what has expired in the central database.
 func (a *Fleet) FleetPage(ctx context.Context, in Page) (PageResult, error) {
+	if in.After.IsZero() {
+		if err := inBatches(expireBatch, func(limit int) (int, error) { return a.ExpireCentral(ctx, limit) }); err != nil {
+			return PageResult{}, forward(ctx, err)
+		}
+	}
 	found, err := a.Active(ctx, in.After, in.Limit)
 	return PageResult{Tenants: found}, forward(ctx, err)
 }
@@ -92,12 +105,15 @@ func (a *Fleet) step(ctx context.Context, lease *db.Lease, step string) error {
 	switch step {
 	case StepOutboxSweep:
 		return Sweep(ctx, lease, a.Drain)
+	case StepSweepExpired:
+		return inBatches(expireBatch, func(limit int) (int, error) { return a.Expire(ctx, lease, limit) })
 	}
 	return apperr.Newf(apperr.Invalid, "INVALID_ARGUMENT", "Unknown fleet step %q.", step)
 }
 
 const (
-	sweepBatch = 50
+	sweepBatch  = 50
+	expireBatch = 5000
 	// sweepRounds bounds how long one tenant holds its lease; the rest
 	// waits for the next sweep.
 	sweepRounds = 20
@@ -105,9 +121,15 @@ const (
 
 // Sweep drains a leased tenant's outbox batch by batch. The relay uses it too.
 func Sweep(ctx context.Context, lease *db.Lease, drain func(context.Context, *db.Lease, int) (int, error)) error {
+	return inBatches(sweepBatch, func(limit int) (int, error) { return drain(ctx, lease, limit) })
+}
+
+// inBatches repeats what answers how much it did until there is no more, or
+// for long enough.
+func inBatches(size int, do func(limit int) (int, error)) error {
 	for range sweepRounds {
-		sent, err := drain(ctx, lease, sweepBatch)
-		if err != nil || sent < sweepBatch {
+		done, err := do(size)
+		if err != nil || done < size {
 			return err
 		}
 	}

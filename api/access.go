@@ -56,6 +56,10 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 		if err != nil {
 			return err
 		}
+		// The rate limit, before anything is fetched for the call.
+		if err := s.limitCall(ctx, call, m, principalKey(cred.text, cred.claims)); err != nil {
+			return err
+		}
 		// 3. The tenant's database, for as long as the RPC runs.
 		if !call.Central {
 			if call.Lease, err = s.lease(ctx, call.Tenant); err != nil {

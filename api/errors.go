@@ -119,7 +119,7 @@ func (s *Server) failure(ctx context.Context, err error) *connect.Error {
 	case e.Kind == apperr.Unavailable && e.HTTPStatus != statusClientClosed:
 		s.log.WarnContext(ctx, "unavailable", slog.String("request_id", call.RequestID), slog.String("error", e.Error()))
 	}
-	call.HTTPStatus, call.Reason = e.HTTPStatus, e.Reason
+	call.HTTPStatus, call.Reason, call.Code = e.HTTPStatus, e.Reason, codes[e.Kind].String()
 	return encodable(e, call.RequestID)
 }
 

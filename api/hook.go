@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tenantry/api/edge"
+	commonv1 "tenantry/api/gen/tenantry/common/v1"
 	tenantsv1 "tenantry/api/gen/tenantry/tenants/v1"
 	"tenantry/internal/apperr"
 	"tenantry/internal/hooks"
@@ -20,6 +21,7 @@ var sourceName = regexp.MustCompile(`^[a-z][a-z0-9-]{1,39}$`)
 // serveHook takes a signed message (Standard Webhooks) and answers 202 with
 // the operation. Nothing of the body is looked at before its signature holds.
 func (s *Server) serveHook(w http.ResponseWriter, r *http.Request) {
+	through(edge.From(r.Context()), doorHook, "provisioning")
 	if r.Method != http.MethodPost {
 		s.failMethod(w, r, []string{http.MethodPost})
 		return
@@ -34,6 +36,9 @@ func (s *Server) serveHook(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) takeHook(w http.ResponseWriter, r *http.Request) error {
+	if err := s.limitAddress(w, r, commonv1.RateClass_RATE_CLASS_WRITE); err != nil {
+		return err
+	}
 	call, source := edge.From(r.Context()), strings.TrimPrefix(r.URL.Path, hookPrefix)
 	if !sourceName.MatchString(source) {
 		return apperr.New(apperr.NotFound, "UNKNOWN_PATH", "The hook is at "+hookPrefix+"{source}; a source is 2 to 40 characters a-z, 0-9 and -.")

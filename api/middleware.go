@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -20,7 +19,10 @@ import (
 	"tenantry/internal/tenants"
 )
 
-const headerRequestID = "X-Request-Id"
+const (
+	headerRequestID = "X-Request-Id"
+	headerHSTS      = "Strict-Transport-Security"
+)
 
 // defaultTimeout is above the longest wait an RPC offers, 25 s.
 const defaultTimeout = 30 * time.Second
@@ -83,9 +85,10 @@ func (s *Server) begin(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		if s.https {
-			h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+			h.Set(headerHSTS, "max-age=31536000; includeSubDomains")
 		}
 		defer s.logAccess(r, w, started)
+		defer s.count(w, started)
 		next.ServeHTTP(w, r.WithContext(edge.With(r.Context(), call)))
 	})
 }
@@ -131,16 +134,6 @@ func (s *Server) recover(next http.Handler) http.Handler {
 }
 
 func panicError(v any) error { return fmt.Errorf("panic: %v\n%s", v, debug.Stack()) }
-
-// clientIP takes the peer of the connection and nothing that a client says.
-func (s *Server) clientIP(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-			edge.From(r.Context()).ClientIP = peer.Addr().Unmap().WithZone("")
-		}
-		next.ServeHTTP(w, r)
-	})
-}
 
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"tenantry/api/edge"
 	"tenantry/internal/apperr"
 )
 
@@ -169,6 +170,7 @@ func copyREST(dst, src any) error {
 }
 
 func (d *restDoor) call(w http.ResponseWriter, r *http.Request, b binding, params map[string]string) {
+	through(edge.From(r.Context()), doorREST, b.method.spec.Procedure)
 	if err := preflightREST(r, b); err != nil {
 		d.s.fail(w, r, err)
 		return

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"tenantry/api/edge"
 	"tenantry/internal/apperr"
 )
 
@@ -21,6 +22,7 @@ var getParameters = []string{"connect", "encoding", "message", "base64", "compre
 // would refuse with an empty body is refused here first, as JSON.
 func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 	m := s.methods[r.URL.Path]
+	through(edge.From(r.Context()), rpcDoor(r.Method, r.Header.Get("Content-Type")), m.spec.Procedure)
 	allowed := []string{http.MethodPost}
 	if m.desc.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
 		allowed = []string{http.MethodGet, http.MethodPost}

@@ -42,6 +42,7 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/hooks"
 	"tenantry/internal/invitations"
+	"tenantry/internal/metrics"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
 	"tenantry/internal/replay"
@@ -65,6 +66,11 @@ type Deps struct {
 	Log       *slog.Logger
 	Now       clock.Clock
 	Flood     Flood
+	Limits    Limits
+	// TrustedProxies are the networks whose X-Forwarded headers count.
+	TrustedProxies []netip.Prefix
+	// Metrics counts requests; nil counts nothing.
+	Metrics *metrics.Metrics
 	// Timeout ends every request; 0 stands for 30 s.
 	Timeout time.Duration
 	// Ready answers what keeps this process from serving, by name; /readyz
@@ -99,6 +105,8 @@ type wiring struct {
 	operator  func(ctx context.Context, key string) (operators.Principal, error)
 	// centralKey is the installation's data key.
 	centralKey func(context.Context) (secrets.DataKey, error)
+	// originsOf answers the origins whose pages may call a tenant's API.
+	originsOf func(context.Context, tenants.Entry) ([]string, error)
 
 	verifyHook func(ctx context.Context, source string, m hooks.Message) (hooks.Source, error)
 	acceptHook func(context.Context, hooks.Source, hooks.Message, tenants.ReserveInput, string) (operations.Operation, error)
@@ -116,6 +124,10 @@ type Server struct {
 	// replays may be nil.
 	replays *replay.Front
 	flood   *floodGuard
+	limits  Limits
+	proxies proxies
+	metrics *metrics.Metrics
+	origins *originCache
 	ready   *readiness
 	https   bool
 	// timeout ends every request.
@@ -137,7 +149,7 @@ func New(d Deps) (*Server, error) {
 	return build(d, wiring{
 		resolve: d.Directory.BySlug, lease: d.Router.LeaseEntry,
 		verify: d.Auth.VerifyAccess, principal: d.Auth.LoadPrincipal, apiKey: d.APIKeys.Authenticate, operator: d.Operators.Authenticate,
-		centralKey: d.CentralKey,
+		centralKey: d.CentralKey, originsOf: tenantOrigins(d.Router.LeaseEntry),
 		verifyHook: d.Hooks.Verify, acceptHook: d.Hooks.Accept,
 		pages: pages.Deps{
 			URLs: urls, Now: d.Now,
@@ -164,12 +176,12 @@ func build(d Deps, w wiring) (*Server, error) {
 		wiring: w, log: d.Log, now: d.Now, replays: d.Replays, urls: tenants.NewURLs(d.PublicURL), flood: newFloodGuard(d.Flood, d.Now),
 		ready: &readiness{ask: d.Ready, now: d.Now, log: d.Log}, https: d.PublicURL.Scheme == "https",
 		json: jsonCodec(), methods: map[string]*method{}, timeout: cmp.Or(d.Timeout, defaultTimeout),
+		limits: d.Limits, proxies: d.TrustedProxies, metrics: d.Metrics, origins: newOriginCache(w.originsOf, d.Now, d.Log),
 	}
-	// What an RPC passes, whichever door it came through. Rate limits (after
-	// the credential is checked) join here.
+	// What an RPC passes, whichever door it came through.
 	server := connect.NewServer(
 		s.answerErrors,     // errors.go: outermost, so each door writes the same error
-		s.authorize,        // access.go: host, credential, lease, principal, policy
+		s.authorize,        // access.go: host, credential, rate limit, lease, principal, policy
 		s.refuseNUL,        // validate.go
 		s.versions,         // version.go: If-Match and ETag
 		s.validating(),     // validate.go: the schema's rules, on the decoded message
@@ -192,11 +204,12 @@ func build(d Deps, w wiring) (*Server, error) {
 	s.handler = chain(http.HandlerFunc(s.route),
 		s.begin,       // request id, headers of every answer, access log
 		s.recover,     // a panic is an internal error
-		s.clientIP,    // who is connected
+		s.clientIP,    // who is calling (proxies.go)
 		s.probes,      // /livez and /readyz answer at any host
 		s.guard,       // flood guard
 		s.limit,       // body size and time
 		s.resolveHost, // central, or which tenant
+		s.cors,        // which pages may call it
 	)
 	return s, nil
 }
@@ -235,6 +248,9 @@ var notJSON = struct {
 	ContentTypes []string
 	// Paths are the pages that mails link to.
 	Paths []string
+	// Empty are the statuses without a body: the preflight (CORS) of an origin
+	// that the tenant allows.
+	Empty []int
 }{
 	ContentTypes: []string{
 		"application/proto",
@@ -242,6 +258,7 @@ var notJSON = struct {
 		"application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json",
 	},
 	Paths: pages.Paths,
+	Empty: []int{http.StatusNoContent},
 }
 
 // jsonCodec refuses unknown fields and deep nesting, keeps the names of the

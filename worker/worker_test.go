@@ -40,6 +40,8 @@ func newProcess(t *testing.T, c client.Client, identity string, drain func(conte
 			p.drains.Add(1)
 			return 0, drain(ctx)
 		},
+		Expire:        func(context.Context, *db.Lease, int) (int, error) { return 0, nil },
+		ExpireCentral: func(context.Context, int) (int, error) { return 0, nil },
 	}
 	var err error
 	p.worker, err = New(Deps{
@@ -229,7 +231,9 @@ func TestSchedule_RunsAFleetPass(t *testing.T) {
 	require.Equal(t, kindFleetPass, kind)
 	steps, err := Progress(c)(ctx, id)
 	require.NoError(t, err)
-	require.Len(t, steps, 1)
-	require.Equal(t, activities.StepOutboxSweep, steps[0].Name)
-	require.Equal(t, workflows.Done, steps[0].State)
+	require.Len(t, steps, len(activities.FleetSteps))
+	for i, step := range steps {
+		require.Equal(t, activities.FleetSteps[i], step.Name)
+		require.Equal(t, workflows.Done, step.State)
+	}
 }

@@ -61,7 +61,7 @@ func newFleet(t *testing.T, n int) *fleetWorld {
 			w.visits[v.TenantID]++
 			w.order = append(w.order, v.TenantID)
 			w.mu.Unlock()
-			require.Equal(t, []string{activities.StepOutboxSweep}, v.Steps)
+			require.Subset(t, activities.FleetSteps, v.Steps)
 			if w.answer != nil {
 				return w.answer(v.TenantID)
 			}
@@ -171,7 +171,10 @@ func TestFleetPass_ShowsHowFarItIs(t *testing.T) {
 	require.NoError(t, err)
 	var steps []workflows.Step
 	require.NoError(t, v.Get(&steps))
-	require.Equal(t, []workflows.Step{{Name: activities.StepOutboxSweep, State: workflows.Done, Detail: "3 visited, 0 skipped, 0 failed"}}, steps)
+	require.Len(t, steps, len(activities.FleetSteps))
+	for i, name := range activities.FleetSteps {
+		require.Equal(t, workflows.Step{Name: name, State: workflows.Done, Detail: "3 visited, 0 skipped, 0 failed"}, steps[i])
+	}
 }
 
 func TestFleetPass_VisitsAFewAtATime(t *testing.T) {

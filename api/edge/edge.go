@@ -50,6 +50,10 @@ type Call struct {
 	HTTPStatus int
 	// Reason is the reason of the error that was answered, for the access log.
 	Reason string
+	// Door, Procedure and Code are the request's for the metrics: by which door
+	// it came, what it asked for, and the Connect code of an error. Empty for
+	// what reached no door, asked for nothing known, or was no RPC error.
+	Door, Procedure, Code string
 }
 
 // Keyed is a call that must happen once (E4).

@@ -6,8 +6,10 @@ package pages
 import (
 	"bytes"
 	"context"
+	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tenantry/api/edge"
@@ -189,7 +191,7 @@ func (p *Pages) Trouble(w http.ResponseWriter, r *http.Request, status int, e *a
 	headers(w)
 	v := view{Title: "That did not work", RequestID: edge.From(r.Context()).RequestID, Paragraphs: []string{e.Message}}
 	if e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
 	p.render(w, r, status, v)
 }

@@ -13,6 +13,7 @@ import (
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
+	"tenantry/internal/metrics"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
 	"tenantry/internal/replay"
@@ -38,10 +39,16 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	limits, closeLimits, err := newLimits(b, c)
+	if err != nil {
+		return err
+	}
+	defer closeLimits()
 	ringCentral := func(ctx context.Context) { b.bell.Ring(ctx, ids.Tenant{}) }
 	server, err := api.New(api.Deps{
 		PublicURL: &c.PublicURL, Log: log, Now: b.now, Ready: b.ready,
-		Flood:     api.Flood{PerSecond: float64(c.FloodPerSecond)},
+		Flood:  api.Flood{PerSecond: float64(c.FloodPerSecond)},
+		Limits: limits, TrustedProxies: c.TrustedProxies, Metrics: b.metrics,
 		Directory: b.directory, Router: b.router,
 		Auth:        auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell}),
 		Users:       users.New(),
@@ -52,12 +59,14 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Hooks:       hooks.New(b.central, b.now, b.bell),
 		APIKeys:     apikeys.New(b.now),
 		CentralKey:  b.central.Key,
-		Replays:     replay.New(b.redis, nil),
+		Replays:     replay.New(b.redis, func(down bool) { b.metrics.Fallback(metrics.Idempotency, down) }),
 	})
 	if err != nil {
 		return err
 	}
-	return serve(ctx, log, "api", c.APIAddr, server)
+	return runBoth(ctx,
+		func(ctx context.Context) error { return b.serveMetrics(ctx, c.MetricsAddr) },
+		func(ctx context.Context) error { return serve(ctx, log, "api", c.APIAddr, server) })
 }
 
 func dialTemporal(c config.Config, log *slog.Logger) (client.Client, error) {

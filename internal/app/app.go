@@ -17,6 +17,7 @@ import (
 	"tenantry/internal/clock"
 	"tenantry/internal/config"
 	"tenantry/internal/db"
+	"tenantry/internal/metrics"
 	"tenantry/internal/outbox"
 	"tenantry/internal/pools"
 	"tenantry/internal/schema"
@@ -35,6 +36,7 @@ type base struct {
 	redis     *redis.Client
 	bell      *outbox.Bell
 	pools     *pools.Manager
+	metrics   *metrics.Metrics
 	directory *tenants.Directory
 	router    *tenants.Router
 }
@@ -60,6 +62,7 @@ func newBase(ctx context.Context, c config.Config, process string, log *slog.Log
 			Configure: func(p *pgxpool.Config) { tune(p, process) },
 		}),
 	}
+	b.metrics = newMetrics(b.pools, c.PoolBudget)
 	b.directory = tenants.NewDirectory(b.central)
 	b.router, err = tenants.NewRouter(b.directory, b.pools, outbox.NewMarks(b.central, log), c.CentralURL.Reveal())
 	return b, err

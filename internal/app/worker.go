@@ -10,6 +10,7 @@ import (
 	"tenantry/activities"
 	"tenantry/internal/auth"
 	"tenantry/internal/config"
+	"tenantry/internal/db"
 	"tenantry/internal/invitations"
 	"tenantry/internal/mail"
 	"tenantry/internal/mailer"
@@ -55,6 +56,12 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 		},
 		Fleet: &activities.Fleet{
 			Active: tenants.New(b.central, b.now, b.bell).ActiveAfter, Lease: b.router.Lease, Drain: mails.DrainTenant,
+			Expire: func(ctx context.Context, l *db.Lease, limit int) (int, error) {
+				return db.SweepTenantMarks(ctx, l, b.now(), limit)
+			},
+			ExpireCentral: func(ctx context.Context, limit int) (int, error) {
+				return db.SweepCentralMarks(ctx, b.central, b.now(), limit)
+			},
 		},
 		Options: worker.Options{StickyTimeout: c.StickyTimeout},
 	})
@@ -96,9 +103,10 @@ func runBoth(ctx context.Context, a, b func(context.Context) error) error {
 	return err
 }
 
-// health answers /livez and /readyz of a process that serves nothing else.
+// health answers /livez, /readyz and /metrics of a process that serves nothing else.
 func (b *base) health(pollers func(context.Context) error) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", b.metrics.Handler())
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, nil) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)

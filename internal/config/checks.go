@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"tenantry/internal/ratelimit"
 	"tenantry/internal/secrets"
 )
 
@@ -67,6 +68,42 @@ func checkListen(v string) string {
 	_, port, err := net.SplitHostPort(v)
 	if err != nil || !validPort(port) {
 		return "is not host:port"
+	}
+	return ""
+}
+
+// Off stands for a listener that is not opened.
+const Off = "off"
+
+func checkMetrics(v string) string {
+	if v == Off {
+		return ""
+	}
+	return checkListen(v)
+}
+
+// checkNetworks refuses what would trust more than it seems to.
+func checkNetworks(v string) string {
+	for text := range strings.SplitSeq(v, ",") {
+		p, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil:
+			return "holds something that is not a network in CIDR notation"
+		case p.Bits() == 0:
+			return "trusts every address"
+		case p.Addr().Is4In6():
+			return "holds an IPv4 network in IPv6 notation"
+		case p != p.Masked():
+			return "holds a network with bits behind its length"
+		}
+	}
+	return ""
+}
+
+func checkRules(v string) string {
+	var r ratelimit.Rules
+	if r.UnmarshalText([]byte(v)) != nil {
+		return "is not a list of one limit each for ip, tenant and principal"
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/config"
+	"tenantry/internal/ratelimit"
 )
 
 const everything = config.ForAPI | config.ForWorker | config.ForCodec | config.ForMigrate | config.ForCLIDatabase | config.ForClient | config.ForTools
@@ -96,7 +98,8 @@ func problems(t *testing.T, err error) []string {
 
 func TestLoad_ReadsEveryVariableIntoItsType(t *testing.T) {
 	t.Parallel()
-	c, err := load(t, everything, with("LOG_LEVEL", "debug", "STICKY_TIMEOUT", "500ms", "HASH_CONCURRENCY", "3", "PUBLIC_URL", "https://tenantry.example:8443/"))
+	c, err := load(t, everything, with("LOG_LEVEL", "debug", "STICKY_TIMEOUT", "500ms", "HASH_CONCURRENCY", "3", "PUBLIC_URL", "https://tenantry.example:8443/",
+		"TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8", "RATE_READ", "ip:1/s:1,tenant:2/m:3,principal:4/h:5", "RATE_WRITE", "off"))
 	require.NoError(t, err)
 	require.Equal(t, "tenantry.example", c.BaseDomain())
 	require.Equal(t, "https://tenantry.example:8443", c.CentralBase())
@@ -107,6 +110,12 @@ func TestLoad_ReadsEveryVariableIntoItsType(t *testing.T) {
 	require.Equal(t, slog.LevelDebug, c.LogLevel)
 	require.Equal(t, 500*time.Millisecond, c.StickyTimeout)
 	require.Equal(t, 3, c.HashConcurrency)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, c.TrustedProxies)
+	require.Equal(t, ratelimit.Limit{Count: 2, Per: time.Minute, Burst: 3}, c.RateRead.Tenant)
+	require.True(t, c.RateWrite.Off())
+	require.Equal(t, 30, c.RateCredential.Principal.Burst, "the default")
+	require.Contains(t, c.Describe(), config.Setting{Name: "TENANTRY_TRUSTED_PROXIES", Value: "10.0.0.0/8,fd00::/8"})
+	require.Contains(t, c.Describe(), config.Setting{Name: "TENANTRY_RATE_READ", Value: "ip:1/s:1,tenant:2/m:3,principal:4/h:5"})
 	require.Equal(t, complete()["CENTRAL_URL"], c.CentralURL.Reveal())
 	require.Equal(t, "k1", c.KEKKeys.Ring().Primary())
 	require.Empty(t, c.Warnings())
@@ -164,6 +173,9 @@ func TestLoad_RefusesEachBadValue(t *testing.T) {
 		"CENTRAL_POOL":       {"1", "1001"},
 		"POOL_SHARE":         {"61"},
 		"STICKY_TIMEOUT":     {"1ms", "2m", "5"},
+		"METRICS_ADDR":       {"9464", "OFF", "127.0.0.1:x"},
+		"TRUSTED_PROXIES":    {"10.0.0.1", "10.0.0.0/33", "10.0.0.1/8", "0.0.0.0/0", "::/0", "::ffff:10.0.0.0/104", "10.0.0.0/8,", "10.0.0.0/8, fd00::/8", "proxy.example", "fe80::%eth0/64"},
+		"RATE_READ":          {"100/s:1", "ip:100/s:1", "ip:1/s:1,tenant:1/s:1,principal:1/d:1", "Off", "0"},
 		"LOG_LEVEL":          {"loud"},
 		"OPERATOR_KEY":       {"secret"},
 	} {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"strings"
@@ -34,6 +35,12 @@ func show(value any) string {
 		return v.String()
 	case []string:
 		return strings.Join(v, ",")
+	case []netip.Prefix:
+		texts := make([]string, len(v))
+		for i, p := range v {
+			texts[i] = p.String()
+		}
+		return strings.Join(texts, ",")
 	}
 	return fmt.Sprint(value)
 }

@@ -15,8 +15,11 @@ package config
 import (
 	"log/slog"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"time"
+
+	"tenantry/internal/ratelimit"
 )
 
 // Prefix begins the name of every variable.
@@ -33,6 +36,13 @@ type Config struct {
 	// Addresses to listen on, host:port.
 	APIAddr    string `env:"API_ADDR" envDefault:"127.0.0.1:8080"`
 	WorkerAddr string `env:"WORKER_ADDR" envDefault:"127.0.0.1:8081"`
+	// MetricsAddr is where the API serves /metrics, or [Off].
+	MetricsAddr string `env:"METRICS_ADDR" envDefault:"127.0.0.1:9464"`
+	// TrustedProxies are the networks whose X-Forwarded-For, -Host and -Proto
+	// count; from anybody else they are ignored. Forwarded (RFC 7239) is
+	// ignored always: a proxy that sets the one and passes the other on would
+	// let its clients choose.
+	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES"`
 	// CodecAddr is always a loopback address: the codec server decrypts.
 	CodecAddr string `env:"CODEC_ADDR" envDefault:"127.0.0.1:8082"`
 	// CodecToken is the bearer token of the codec server.
@@ -76,6 +86,12 @@ type Config struct {
 	// address or an IPv6 /64) may send to one API process before it is told
 	// to slow down.
 	FloodPerSecond int `env:"FLOOD_PER_SECOND" envDefault:"2000"`
+	// RateRead, RateWrite and RateCredential are the product's limits, over all
+	// API processes together, for the RPCs of each rate class. Credential calls
+	// hash a password or send a mail.
+	RateRead       ratelimit.Rules `env:"RATE_READ" envDefault:"ip:100/s:400,tenant:1000/s:2000,principal:50/s:200"`
+	RateWrite      ratelimit.Rules `env:"RATE_WRITE" envDefault:"ip:40/s:200,tenant:200/s:1000,principal:20/s:100"`
+	RateCredential ratelimit.Rules `env:"RATE_CREDENTIAL" envDefault:"ip:60/m:60,tenant:20/s:200,principal:30/m:30"`
 
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 

@@ -43,6 +43,7 @@ type spec struct {
 const (
 	keysAllowed = "id:base64[,id:base64...]: an id of 1 to 16 characters a-z, 0-9 and -, and 32 bytes in base64; the first encrypts, all decrypt"
 	addrAllowed = "host:port to listen on, like 127.0.0.1:8080; an empty host means every address"
+	rateAllowed = "ip:COUNT/UNIT:BURST,tenant:...,principal:... with a unit of s, m or h and numbers from 1 to 1000000, like ip:100/s:400,tenant:1000/s:2000,principal:50/s:200; or off"
 	pgAllowed   = "postgres://user:password@host:port/database[?sslmode=...]"
 )
 
@@ -55,7 +56,13 @@ var specs = map[string]spec{
 	},
 	"API_ADDR":    {allowed: addrAllowed, check: checkListen},
 	"WORKER_ADDR": {allowed: addrAllowed, check: checkListen},
-	"CODEC_ADDR":  {allowed: "host:port on a loopback address (127.0.0.1, ::1, localhost): it decrypts", check: checkLoopback},
+	"METRICS_ADDR": {
+		allowed: addrAllowed + "; or off. Never an address that clients reach", check: checkMetrics,
+	},
+	"TRUSTED_PROXIES": {
+		allowed: "networks in CIDR notation, comma separated, like 10.0.0.0/8,fd00::/8: only proxies that set X-Forwarded-For themselves", check: checkNetworks,
+	},
+	"CODEC_ADDR": {allowed: "host:port on a loopback address (127.0.0.1, ::1, localhost): it decrypts", check: checkLoopback},
 	"CODEC_TOKEN": {
 		needed: ForCodec, secret: true,
 		allowed: "at least 32 characters, without spaces", check: checkToken,
@@ -89,6 +96,9 @@ var specs = map[string]spec{
 	"POOL_SHARE":       {allowed: "a whole number from 1 to TENANTRY_POOL_BUDGET", check: checkInt(1, 10000)},
 	"CENTRAL_POOL":     {allowed: "a whole number from 2 to 1000", check: checkInt(2, 1000)},
 	"FLOOD_PER_SECOND": {allowed: "a whole number from 1 to 1000000", check: checkInt(1, 1000000)},
+	"RATE_READ":        {allowed: rateAllowed, check: checkRules},
+	"RATE_WRITE":       {allowed: rateAllowed, check: checkRules},
+	"RATE_CREDENTIAL":  {allowed: rateAllowed, check: checkRules},
 	"LOG_LEVEL":        {allowed: "debug, info, warn or error", check: checkLevel},
 	"API_URL": {
 		allowed: "an http or https URL of a host, without user or path: where the command line finds the central API",

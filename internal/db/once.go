@@ -160,8 +160,18 @@ func writeMark(ctx context.Context, tx Tx, k MarkKey, reply []byte, now time.Tim
 	return nil
 }
 
-// SweepMarks deletes up to limit marks that have expired and answers how many.
-func SweepMarks(ctx context.Context, tx Tx, now time.Time, limit int) (int, error) {
+// SweepTenantMarks deletes up to limit marks that have expired and answers how
+// many. It leaves no outbox mark: nothing is written that a relay must see.
+func SweepTenantMarks(ctx context.Context, l *Lease, now time.Time, limit int) (int, error) {
+	return inTenant(ctx, l, nil, func(tx TenantTx) (int, error) { return sweepMarks(ctx, tx, now, limit) })
+}
+
+// SweepCentralMarks is SweepTenantMarks in the central database.
+func SweepCentralMarks(ctx context.Context, c *Central, now time.Time, limit int) (int, error) {
+	return InCentral(ctx, c, func(tx CentralTx) (int, error) { return sweepMarks(ctx, tx, now, limit) })
+}
+
+func sweepMarks(ctx context.Context, tx Tx, now time.Time, limit int) (int, error) {
 	res, err := tx.SQL().ExecContext(ctx, `
 		DELETE FROM idempotency_marks WHERE id IN (
 			SELECT id FROM idempotency_marks WHERE created_at <= $1 ORDER BY created_at LIMIT $2)`, now.Add(-MarkTTL), limit)

@@ -34,6 +34,9 @@ type Document struct {
 	AppURL string `json:"app_url"`
 	// MaxUsers is the most accounts; 0 means no limit.
 	MaxUsers int `json:"max_users"`
+	// AllowedOrigins are the web origins (RFC 6454) whose pages may call the
+	// API (E6), exactly as a browser sends them.
+	AllowedOrigins []string `json:"allowed_origins"`
 }
 
 var language = regexp.MustCompile(`^[a-z]{2,3}(-[A-Z]{2})?$`)
@@ -65,6 +68,9 @@ func (d Document) Validate() error {
 	}
 	if d.MaxUsers < 0 || d.MaxUsers > 1_000_000 {
 		return apperr.InvalidField("settings.max_users", "int32.gte_lte", "must be 0 (no limit) to 1000000")
+	}
+	if err := validateOrigins(d.AllowedOrigins); err != nil {
+		return err
 	}
 	return validateAppURL(d.AppURL)
 }
