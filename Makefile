@@ -17,6 +17,9 @@ RACE_PKGS ?= ./internal/pools/... ./internal/db/... ./api/... ./internal/tenants
 # A cached result would not have met these servers.
 TESTFLAGS ?= -count=1
 
+# How many tenants make fleet makes.
+FLEET ?= 100
+
 # Directories that make generate owns.
 GENERATED := api/gen ent/centraldb ent/tenantdb migrations docs/generated
 
@@ -55,6 +58,10 @@ bench: devstack ## measurements (ONLY=name for one)
 .PHONY: crash
 crash: devstack ## kill processes at numbered points, then verify (ARGS=)
 	$(DEVSTACK) run -- go run ./cmd/crashtest $(ARGS)
+
+.PHONY: fleet
+fleet: devstack ## two API processes over FLEET tenants (100): no error, connections within the budget (ARGS=)
+	$(DEVSTACK) run -- go run ./cmd/fleet -tenants $(FLEET) $(ARGS)
 
 .PHONY: verify
 verify: verify-generated lint ## generated code is up to date, vet, lint, workflow determinism
