@@ -6,6 +6,7 @@ PROTOC_GEN_GO_VERSION  := v1.36.12
 CONNECT_VERSION        := v2.0.2
 GOLANGCI_LINT_VERSION  := v2.15.0
 WORKFLOWCHECK_VERSION  := v0.6.0
+K6_VERSION             := v1.8.1
 
 BIN      := $(CURDIR)/bin
 DEVSTACK := $(BIN)/devstack
@@ -21,7 +22,7 @@ TESTFLAGS ?= -count=1
 FLEET ?= 100
 
 # Directories that make generate owns.
-GENERATED := api/gen ent/centraldb ent/tenantdb migrations docs/generated
+GENERATED := api/gen api/openapi/openapi.json client/services.go clients/typescript/src ent/centraldb ent/tenantdb migrations docs/generated
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -55,6 +56,10 @@ endif
 bench: devstack ## measurements (ONLY=name for one)
 	$(DEVSTACK) run -- go run ./cmd/bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
+.PHONY: load
+load: devstack $(BIN)/.k6-$(K6_VERSION) ## k6 with thresholds on a system of its own (SCRIPT=login|me|list|search|update, ARGS=)
+	$(DEVSTACK) run -- go run ./cmd/loadtest --k6 $(BIN)/k6 $(ARGS) $(or $(SCRIPT),me)
+
 .PHONY: crash
 crash: devstack ## kill processes at numbered points, then verify (ARGS=)
 	$(DEVSTACK) run -- go run ./cmd/crashtest $(ARGS)
@@ -79,12 +84,16 @@ verify-generated: generate
 	  if [ -n "$$new" ]; then echo "generated but not committed:" >&2; echo "$$new" >&2; exit 1; fi
 
 .PHONY: generate
-generate: generate-proto generate-ent generate-migrations ## all generated code
+generate: generate-proto generate-ent generate-migrations generate-docs ## all generated code
 
 .PHONY: generate-proto
 generate-proto: $(BIN)/.buf-$(BUF_VERSION) $(BIN)/.protoc-gen-go-$(PROTOC_GEN_GO_VERSION) $(BIN)/.protoc-gen-connect-go-$(CONNECT_VERSION)
 	./scripts/protos.sh
+	./scripts/typescript.sh
 	$(BIN)/buf generate
+	$(BIN)/buf build -o $(BIN)/schema.binpb
+	go run ./client/generate < $(BIN)/schema.binpb
+	go run ./api/openapi/generate < $(BIN)/schema.binpb > $(BIN)/openapi.json && mv $(BIN)/openapi.json api/openapi/openapi.json
 
 .PHONY: generate-ent
 generate-ent:
@@ -94,6 +103,10 @@ generate-ent:
 .PHONY: generate-migrations
 generate-migrations: devstack generate-ent
 	$(DEVSTACK) run -- go run ./internal/schema/gendiff
+
+.PHONY: generate-docs
+generate-docs: generate-proto
+	go run ./api/gendocs
 
 # A stamp per version: another version above installs the tool again.
 $(BIN)/.buf-%:
@@ -106,6 +119,8 @@ $(BIN)/.golangci-lint-%:
 	@$(call install,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$*)
 $(BIN)/.workflowcheck-%:
 	@$(call install,workflowcheck,go.temporal.io/sdk/contrib/tools/workflowcheck@$*)
+$(BIN)/.k6-%:
+	@$(call install,k6,go.k6.io/k6@$*)
 
 define install
 mkdir -p $(BIN) && echo "installing $(2) into ./bin (once)" && go install $(2) && rm -f $(BIN)/.$(1)-v* && touch $@

@@ -35,7 +35,7 @@ func (s *Server) answerErrors(next connect.ServerFunc) connect.ServerFunc {
 			}
 			e := s.failure(ctx, err)
 			if info, ok := connect.CallInfoForServerContext(ctx); ok {
-				errorHeaders(info.ResponseHeader().Set, e)
+				errorHeaders(info.ResponseHeader().Set, edge.From(ctx), e)
 			}
 			err = e
 		}()
@@ -84,7 +84,7 @@ func (s *Server) errWrongHost(central bool) error {
 	if central {
 		at = s.urls.Central()
 	}
-	return apperr.Newf(apperr.NotFound, "WRONG_HOST", "This is not served at this host, but at %s.", at)
+	return apperr.Newf(apperr.NotFound, "WRONG_HOST", "This is not served at this host, but at %s.", at).WithParams("url", at)
 }
 
 // credential is what a request presented, as far as it can be judged without
@@ -169,12 +169,13 @@ func permit(call *edge.Call, m *method) error {
 		}
 	case edge.User:
 		if permission != "" && !call.User.Can(permission) {
-			return apperr.Newf(apperr.Forbidden, "PERMISSION_MISSING", "This needs the permission %q, which none of your roles has.", permission)
+			return apperr.Newf(apperr.Forbidden, "PERMISSION_MISSING", "This needs the permission %q, which none of your roles has.", permission).
+				WithParams("permission", permission)
 		}
 	case edge.Operator:
 		bound := call.Operator.Source != nil && scope != "operations.read"
 		if bound || !call.Operator.Has(scope) {
-			return apperr.Newf(apperr.Forbidden, "SCOPE_MISSING", "This needs an operator key with the scope %q.", scope)
+			return apperr.Newf(apperr.Forbidden, "SCOPE_MISSING", "This needs an operator key with the scope %q.", scope).WithParams("scope", scope)
 		}
 	case edge.Anonymous:
 		if !m.accepts(commonv1.Credential_CREDENTIAL_NONE) {

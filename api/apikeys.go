@@ -45,11 +45,13 @@ func (h *apiKeysHandler) GetApiKey(ctx context.Context, req *apikeysv1.GetApiKey
 }
 
 func (h *apiKeysHandler) ListApiKeys(ctx context.Context, req *apikeysv1.ListApiKeysRequest) (*apikeysv1.ListApiKeysResponse, error) {
-	found, err := h.keys.List(ctx, edge.From(ctx).Lease, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.keys.List(ctx, edge.From(ctx).Lease, in)
 	if err != nil {
 		return nil, err
 	}
-	return &apikeysv1.ListApiKeysResponse{Keys: each(found.Items, apiKeyMessage), NextCursor: found.Next}, nil
+	resp := &apikeysv1.ListApiKeysResponse{Keys: each(found.Items, apiKeyMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }
 
 func (h *apiKeysHandler) UpdateApiKey(ctx context.Context, req *apikeysv1.UpdateApiKeyRequest) (*apikeysv1.ApiKey, error) {

@@ -10,15 +10,12 @@ import (
 	"tenantry/internal/auth"
 )
 
-// defaultLocale is the language of mails until requests choose theirs (E8).
-const defaultLocale = "en"
-
 type authHandler struct{ auth *auth.Service }
 
 func (h *authHandler) Register(ctx context.Context, req *authv1.RegisterRequest) (*authv1.RegisterResponse, error) {
 	call := edge.From(ctx)
 	err := h.auth.Register(ctx, call.Lease, auth.RegisterInput{
-		Name: req.GetName(), Email: req.GetEmail(), Password: req.GetPassword(), Locale: defaultLocale,
+		Name: req.GetName(), Email: req.GetEmail(), Password: req.GetPassword(), Locale: string(call.AskedLocale),
 	}, call.Meta())
 	return &authv1.RegisterResponse{}, err
 }
@@ -30,7 +27,7 @@ func (h *authHandler) VerifyEmail(ctx context.Context, req *authv1.VerifyEmailRe
 
 func (h *authHandler) ResendVerification(ctx context.Context, req *authv1.ResendVerificationRequest) (*authv1.ResendVerificationResponse, error) {
 	call := edge.From(ctx)
-	return &authv1.ResendVerificationResponse{}, h.auth.ResendVerification(ctx, call.Lease, req.GetEmail(), defaultLocale, call.Meta())
+	return &authv1.ResendVerificationResponse{}, h.auth.ResendVerification(ctx, call.Lease, req.GetEmail(), string(call.AskedLocale), call.Meta())
 }
 
 func (h *authHandler) Login(ctx context.Context, req *authv1.LoginRequest) (*authv1.LoginResponse, error) {

@@ -10,17 +10,8 @@ import (
 
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
-	"tenantry/internal/page"
 	"tenantry/internal/settings"
 )
-
-// pageRequest reads the two fields that every list has.
-func pageRequest(req interface {
-	GetLimit() int32
-	GetCursor() string
-}) page.Request {
-	return page.Request{Limit: int(req.GetLimit()), Cursor: req.GetCursor()}
-}
 
 func each[A, B any](items []A, convert func(A) B) []B {
 	out := make([]B, len(items))

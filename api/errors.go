@@ -97,7 +97,7 @@ func invalid(v *protovalidate.ValidationError) *apperr.Error {
 	for _, violation := range v.Violations {
 		f := apperr.Field{
 			Path: protovalidate.FieldPathString(violation.Proto.GetField()),
-			Rule: violation.Proto.GetRuleId(), Message: violation.Proto.GetMessage(),
+			Rule: violation.Proto.GetRuleId(), Message: violation.Proto.GetMessage(), Params: ruleParams(violation),
 		}
 		if f.Message == "" {
 			f.Message = "breaks the rule " + f.Rule
@@ -119,12 +119,13 @@ func (s *Server) failure(ctx context.Context, err error) *connect.Error {
 	case e.Kind == apperr.Unavailable && e.HTTPStatus != statusClientClosed:
 		s.log.WarnContext(ctx, "unavailable", slog.String("request_id", call.RequestID), slog.String("error", e.Error()))
 	}
-	call.HTTPStatus, call.Reason, call.Code = e.HTTPStatus, e.Reason, codes[e.Kind].String()
-	return encodable(e, call.RequestID)
+	call.HTTPStatus, call.Reason, call.Code, call.Failed = e.HTTPStatus, e.Reason, codes[e.Kind].String(), e
+	return encodable(e, call)
 }
 
-// encodable builds the error with its google.rpc details.
-func encodable(e *apperr.Error, requestID string) *connect.Error {
+// encodable builds the error with its google.rpc details. The message is for
+// developers, in English; what is said to people is in their language (AIP-193).
+func encodable(e *apperr.Error, call *edge.Call) *connect.Error {
 	out := connect.NewError(codes[e.Kind], e.Message)
 	details := []proto.Message{&errdetails.ErrorInfo{Reason: e.Reason, Domain: errorDomain, Metadata: e.Metadata}}
 	if len(e.Fields) > 0 {
@@ -132,6 +133,7 @@ func encodable(e *apperr.Error, requestID string) *connect.Error {
 		for _, f := range e.Fields {
 			bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
 				Field: f.Path, Description: f.Message, Reason: f.Rule,
+				LocalizedMessage: localized(call.Locale, call.Locale.Field(e, f)),
 			})
 		}
 		details = append(details, bad)
@@ -139,7 +141,7 @@ func encodable(e *apperr.Error, requestID string) *connect.Error {
 	if e.RetryAfter > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryAfter)})
 	}
-	details = append(details, &errdetails.RequestInfo{RequestId: requestID})
+	details = append(details, localized(call.Locale, call.Locale.Reason(e)), &errdetails.RequestInfo{RequestId: call.RequestID})
 	for _, d := range details {
 		if detail, err := connectproto.NewErrorDetail(d); err == nil { // fails only for text that is not UTF-8
 			out = out.WithDetail(detail)
@@ -149,7 +151,8 @@ func encodable(e *apperr.Error, requestID string) *connect.Error {
 }
 
 // errorHeaders are the headers that say the same as the details.
-func errorHeaders(set func(key, value string), e *connect.Error) {
+func errorHeaders(set func(key, value string), call *edge.Call, e *connect.Error) {
+	set("Content-Language", string(call.Locale))
 	if e.Code() == connect.CodeUnauthenticated {
 		set("WWW-Authenticate", `Bearer realm="tenantry"`)
 	}
@@ -186,9 +189,14 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, e *connect.Error) {
-	errorHeaders(w.Header().Set, e)
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+	call := edge.From(r.Context())
+	errorHeaders(w.Header().Set, call, e)
+	switch {
+	case isGRPC(r):
 		_ = grpcErrors.Write(w, r, e) // the client has left; nobody to tell
+		return
+	case call.Problem && call.Failed != nil:
+		s.writeProblem(w, r, call)
 		return
 	}
 	body := errorBody{Code: e.Code().String(), Message: e.Message(), Details: []errorDetail{}}
@@ -199,19 +207,25 @@ func (s *Server) writeError(w http.ResponseWriter, r *http.Request, e *connect.E
 		}
 		body.Details = append(body.Details, wire)
 	}
-	status := edge.From(r.Context()).HTTPStatus
+	status := call.HTTPStatus
 	if status == 0 {
 		status = statuses[e.Code()]
 	}
 	writeJSON(w, status, body)
 }
 
-func writeJSON(w http.ResponseWriter, status int, body any) {
+func isGRPC(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) { writeAs(w, contentJSON, status, body) }
+
+func writeAs(w http.ResponseWriter, contentType string, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		panic(err) // our own types of strings
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(text) // the client has left; nobody to tell
 }

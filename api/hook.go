@@ -48,7 +48,7 @@ func (s *Server) takeHook(w http.ResponseWriter, r *http.Request) error {
 	}
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		return apperr.New(apperr.Invalid, "UNSUPPORTED_MEDIA_TYPE", "Content-Encoding: must be identity; the bytes as sent are signed.").
-			WithStatus(http.StatusUnsupportedMediaType)
+			WithParams("header", "Content-Encoding", "allowed", "identity").WithStatus(http.StatusUnsupportedMediaType)
 	}
 	if _, err := query(r.URL.RawQuery, nil); err != nil {
 		return err

@@ -20,11 +20,13 @@ func (h *hooksHandler) CreateHookSource(ctx context.Context, req *hooksv1.Create
 }
 
 func (h *hooksHandler) ListHookSources(ctx context.Context, req *hooksv1.ListHookSourcesRequest) (*hooksv1.ListHookSourcesResponse, error) {
-	found, err := h.hooks.ListSources(ctx, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.hooks.ListSources(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return &hooksv1.ListHookSourcesResponse{Sources: each(found.Items, hookSourceMessage), NextCursor: found.Next}, nil
+	resp := &hooksv1.ListHookSourcesResponse{Sources: each(found.Items, hookSourceMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }
 
 func (h *hooksHandler) AddHookSecret(ctx context.Context, req *hooksv1.AddHookSecretRequest) (*hooksv1.AddHookSecretResponse, error) {

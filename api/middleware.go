@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,11 +11,13 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
 	"tenantry/api/edge"
 	"tenantry/internal/apperr"
+	"tenantry/internal/i18n"
 	"tenantry/internal/ids"
 	"tenantry/internal/tenants"
 )
@@ -75,15 +78,20 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 func (s *Server) begin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		call := &edge.Call{RequestID: r.Header.Get(headerRequestID)}
+		call := &edge.Call{RequestID: r.Header.Get(headerRequestID), Problem: wantsProblem(r.Header)}
+		if l, asked := i18n.Negotiate(strings.Join(r.Header.Values("Accept-Language"), ",")); asked {
+			call.AskedLocale = l
+		}
+		call.Locale = cmp.Or(call.AskedLocale, i18n.English)
 		if !saneRequestID.MatchString(call.RequestID) {
 			call.RequestID = ids.New().String()
 		}
-		w := &responseWriter{ResponseWriter: raw, call: call, grpc: strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")}
+		w := &responseWriter{ResponseWriter: raw, call: call, grpc: isGRPC(r)}
 		h := w.Header()
 		h.Set(headerRequestID, call.RequestID)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		h.Set("Vary", "Accept, Accept-Language")
 		if s.https {
 			h.Set(headerHSTS, "max-age=31536000; includeSubDomains")
 		}
@@ -187,6 +195,7 @@ const reasonTooLarge = "BODY_TOO_LARGE"
 
 func errTooLarge() error {
 	return apperr.Newf(apperr.Invalid, reasonTooLarge, "The body is too large: at most %d bytes (1 MiB), sent and decompressed.", maxBody).
+		WithParams("limit", strconv.Itoa(maxBody)).
 		WithStatus(http.StatusRequestEntityTooLarge)
 }
 

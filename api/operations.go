@@ -27,11 +27,13 @@ func (h *operationsHandler) GetOperation(ctx context.Context, req *operationsv1.
 
 func (h *operationsHandler) ListOperations(ctx context.Context, req *operationsv1.ListOperationsRequest) (*operationsv1.ListOperationsResponse, error) {
 	call := edge.From(ctx)
-	found, err := h.operations.List(ctx, pageRequest(req), call.Operator.Source)
+	in := listRequest(req)
+	found, err := h.operations.List(ctx, in, call.Operator.Source)
 	if err != nil {
 		return nil, err
 	}
-	return &operationsv1.ListOperationsResponse{Operations: each(found.Items, operationMessage), NextCursor: found.Next}, nil
+	resp := &operationsv1.ListOperationsResponse{Operations: each(found.Items, operationMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }
 
 func (h *operationsHandler) WaitOperation(ctx context.Context, req *operationsv1.WaitOperationRequest) (*operationsv1.Operation, error) {

@@ -15,7 +15,8 @@ func (h *operatorsHandler) CreateOperatorKey(ctx context.Context, req *operators
 	call := edge.From(ctx)
 	for _, scope := range req.GetScopes() {
 		if !call.Operator.Has(scope) {
-			return nil, apperr.Newf(apperr.Forbidden, "SCOPE_MISSING", "Your own key lacks the scope %q; nobody grants what they do not hold.", scope)
+			return nil, apperr.Newf(apperr.Forbidden, "SCOPE_MISSING", "Your own key lacks the scope %q; nobody grants what they do not hold.", scope).
+				WithParams("scope", scope)
 		}
 	}
 	k, text, err := h.operators.Create(ctx, operators.CreateInput{
@@ -28,11 +29,13 @@ func (h *operatorsHandler) CreateOperatorKey(ctx context.Context, req *operators
 }
 
 func (h *operatorsHandler) ListOperatorKeys(ctx context.Context, req *operatorsv1.ListOperatorKeysRequest) (*operatorsv1.ListOperatorKeysResponse, error) {
-	found, err := h.operators.List(ctx, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.operators.List(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return &operatorsv1.ListOperatorKeysResponse{Keys: each(found.Items, operatorKeyMessage), NextCursor: found.Next}, nil
+	resp := &operatorsv1.ListOperatorKeysResponse{Keys: each(found.Items, operatorKeyMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }
 
 func (h *operatorsHandler) RevokeOperatorKey(ctx context.Context, req *operatorsv1.RevokeOperatorKeyRequest) (*operatorsv1.RevokeOperatorKeyResponse, error) {

@@ -193,7 +193,7 @@ func TestPages_AnErrorKeepsTheNameAndSaysWhatIsAllowed(t *testing.T) {
 	require.NotContains(t, a.body, `value="short"`)
 	a = f.submit(t, invitationPage, with(fields, "name", "", "password", goodPassword), nil)
 	require.Equal(t, http.StatusBadRequest, a.status)
-	require.Contains(t, a.body, "Your name must be 1 to 100")
+	require.Contains(t, a.body, "Use 1 to 100 printable characters.")
 	require.Zero(t, f.effects.Load())
 }
 

@@ -40,13 +40,13 @@ type heard struct {
 	header http.Header
 }
 
-// door is a way to call an RPC; it answers false where an RPC has no such door.
-type door struct {
+// doorway is a way to call an RPC; it answers false where an RPC has no such door.
+type doorway struct {
 	name string
 	call func(*testing.T, *fake, knock) (heard, bool)
 }
 
-var doors = []door{
+var doorways = []doorway{
 	{"rest", knockREST},
 	{"connect json", func(t *testing.T, f *fake, k knock) (heard, bool) {
 		return knockConnect(t, f, k, "application/json", protojson.Marshal, protojson.Unmarshal)

@@ -57,7 +57,7 @@ func hollow(t *testing.T, m *method) proto.Message {
 func (o *organization) compareDoors(t *testing.T, m *method, what, bearer string, prepare func(*testing.T, scene) proto.Message, class int) {
 	t.Helper()
 	var first *left
-	for i, d := range doors {
+	for i, d := range doorways {
 		s := scene{o, "door" + strings.Repeat(string(rune('a'+i)), 3) + strings.ToLower(string(m.desc.Name())) + what}
 		s.name = s.name[:min(len(s.name), 38)]
 		k := knock{method: m, host: o.hostOf(m), bearer: bearer, msg: prepare(t, s), header: map[string]string{"X-Request-Id": ids.New().String()}}
@@ -150,7 +150,7 @@ func TestParity_EveryKeyedRPCAnswersItsRepetition(t *testing.T) {
 		}
 		first, _ := knockREST(t, o.fake, k)
 		require.Equal(t, 2, first.class, "%s: %v", procedure, first.body)
-		for _, d := range doors {
+		for _, d := range doorways {
 			again, there := d.call(t, o.fake, k)
 			if !there {
 				continue

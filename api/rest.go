@@ -210,7 +210,7 @@ func preflightREST(r *http.Request, b binding) error {
 }
 
 func (s *Server) writeMessage(w http.ResponseWriter, r *http.Request, status int, m proto.Message) {
-	text, err := s.json.MarshalOptions.Marshal(m)
+	text, err := s.json.Marshal(m)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -233,7 +233,7 @@ func (q *restRequest) decode(m proto.Message) error {
 	for name, all := range values {
 		for _, v := range all {
 			if err := runtime.PopulateFieldFromPath(m, name, v); err != nil {
-				return apperr.InvalidField(name, "parameter.type", "cannot be read as "+kindOf(m, name))
+				return apperr.InvalidField(name, "parameter.type", "cannot be read as "+kindOf(m, name)).WithParams("type", kindOf(m, name))
 			}
 		}
 	}
@@ -242,7 +242,7 @@ func (q *restRequest) decode(m proto.Message) error {
 			return apperr.InvalidField(name, "path.conflict", "in the body differs from the one in the path")
 		}
 		if err := runtime.PopulateFieldFromPath(m, name, v); err != nil {
-			return apperr.InvalidField(name, "parameter.type", "cannot be read as "+kindOf(m, name))
+			return apperr.InvalidField(name, "parameter.type", "cannot be read as "+kindOf(m, name)).WithParams("type", kindOf(m, name))
 		}
 	}
 	return nil

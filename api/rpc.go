@@ -39,7 +39,7 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	s.procedures[r.URL.Path].ServeHTTP(w, r)
+	s.procedures[r.URL.Path].ServeHTTP(s.asProblem(w, r), r)
 }
 
 // failMethod answers 405 with the methods that would do.
@@ -47,7 +47,7 @@ func (s *Server) failMethod(w http.ResponseWriter, r *http.Request, allowed []st
 	list := strings.Join(allowed, ", ")
 	w.Header().Set("Allow", list)
 	s.fail(w, r, apperr.Newf(apperr.Invalid, "METHOD_NOT_ALLOWED", "%s is not allowed here; allowed: %s.", clip(r.Method, 20), list).
-		WithStatus(http.StatusMethodNotAllowed))
+		WithParams("allowed", list).WithStatus(http.StatusMethodNotAllowed))
 }
 
 func preflightPOST(r *http.Request) error {
@@ -77,7 +77,8 @@ func preflightGET(r *http.Request) error {
 		"connect": {"", "v1"}, "encoding": {"json", "proto"}, "base64": {"", "0", "1"}, "compression": {"", "identity", "gzip"},
 	} {
 		if !slices.Contains(allowed, values.Get(name)) {
-			return apperr.InvalidField(name, "string.in", "must be one of "+strings.Join(slices.DeleteFunc(slices.Clone(allowed), empty), ", "))
+			list := strings.Join(slices.DeleteFunc(slices.Clone(allowed), empty), ", ")
+			return apperr.InvalidField(name, "string.in", "must be one of "+list).WithParams("in", list)
 		}
 	}
 	if !values.Has("message") {
@@ -102,8 +103,9 @@ func checkTimeout(r *http.Request) error {
 // type in the header.
 func checkContent(r *http.Request, allowed ...string) error {
 	unsupported := func(what string, allowed ...string) error {
-		return apperr.Newf(apperr.Invalid, "UNSUPPORTED_MEDIA_TYPE", "%s: must be %s.", what, strings.Join(allowed, ", ")).
-			WithStatus(http.StatusUnsupportedMediaType)
+		list := strings.Join(allowed, ", ")
+		return apperr.Newf(apperr.Invalid, "UNSUPPORTED_MEDIA_TYPE", "%s: must be %s.", what, list).
+			WithParams("header", what, "allowed", list).WithStatus(http.StatusUnsupportedMediaType)
 	}
 	base, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, hasCharset := params["charset"]
@@ -148,7 +150,8 @@ func query(raw string, allowed []string) (url.Values, error) {
 
 func errUnknownParameter(name string, allowed []string) error {
 	shown := slices.DeleteFunc(slices.Clone(allowed), func(s string) bool { return strings.HasSuffix(s, "[]") })
-	e := apperr.Newf(apperr.Invalid, "UNKNOWN_PARAMETER", "Unknown parameter %q; allowed: %s.", clip(name, 60), orNone(shown))
+	e := apperr.Newf(apperr.Invalid, "UNKNOWN_PARAMETER", "Unknown parameter %q; allowed: %s.", clip(name, 60), orNone(shown)).
+		WithParams("name", clip(name, 60), "allowed", orNone(shown))
 	e.Fields = []apperr.Field{{Path: clip(name, 60), Rule: "parameter.unknown", Message: "allowed: " + orNone(shown)}}
 	return e
 }

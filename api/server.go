@@ -23,7 +23,6 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"connectrpc.com/connect/v2/connectproto"
 	"connectrpc.com/validate"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -35,6 +34,7 @@ import (
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
+	"tenantry/api/openapi"
 	"tenantry/api/pages"
 	"tenantry/internal/apikeys"
 	"tenantry/internal/auth"
@@ -135,10 +135,11 @@ type Server struct {
 
 	methods    map[string]*method
 	validator  protovalidate.Validator
-	json       *connectproto.JSONCodec
+	json       jsonDoor
 	procedures map[string]http.Handler
 	rest       *restDoor
 	pages      *pages.Pages
+	docs       *openapi.Documents
 	handler    http.Handler
 }
 
@@ -200,6 +201,9 @@ func build(d Deps, w wiring) (*Server, error) {
 	if s.pages, err = pages.New(w.pages); err != nil {
 		return nil, err
 	}
+	if s.docs, err = openapi.New(s.urls.Central(), s.urls.Tenant("{slug}")); err != nil {
+		return nil, err
+	}
 	// What a request passes, in this order, before the doors.
 	s.handler = chain(http.HandlerFunc(s.route),
 		s.begin,       // request id, headers of every answer, access log
@@ -234,6 +238,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.serveHook(w, r)
 	case pages.Serves(path):
 		s.servePage(w, r)
+	case path == docsPath || path == errorsPath || path == documentPath:
+		s.serveDocs(w, r)
 	case s.procedures[path] != nil:
 		s.serveRPC(w, r)
 	default:
@@ -246,7 +252,7 @@ var notJSON = struct {
 	// ContentTypes are the binary framings of the RPC door; errors of
 	// application/proto are JSON all the same, as the Connect protocol says.
 	ContentTypes []string
-	// Paths are the pages that mails link to.
+	// Paths are the pages that mails link to, and the docs (docs.go).
 	Paths []string
 	// Empty are the statuses without a body: the preflight (CORS) of an origin
 	// that the tenant allows.
@@ -257,17 +263,8 @@ var notJSON = struct {
 		"application/grpc", "application/grpc+proto", "application/grpc+json",
 		"application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json",
 	},
-	Paths: pages.Paths,
+	Paths: htmlPaths,
 	Empty: []int{http.StatusNoContent},
-}
-
-// jsonCodec refuses unknown fields and deep nesting, keeps the names of the
-// schema, and shows values that are at their default.
-func jsonCodec() *connectproto.JSONCodec {
-	c := connectproto.NewJSONCodec()
-	c.MarshalOptions = protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}
-	c.UnmarshalOptions = protojson.UnmarshalOptions{DiscardUnknown: false, RecursionLimit: maxDepth}
-	return c
 }
 
 func (s *Server) mountRPC(server *connect.Server) {

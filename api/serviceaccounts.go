@@ -39,11 +39,13 @@ func (h *serviceAccountsHandler) GetServiceAccount(ctx context.Context, req *api
 }
 
 func (h *serviceAccountsHandler) ListServiceAccounts(ctx context.Context, req *apikeysv1.ListServiceAccountsRequest) (*apikeysv1.ListServiceAccountsResponse, error) {
-	found, err := h.accounts.ListAccounts(ctx, edge.From(ctx).Lease, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.accounts.ListAccounts(ctx, edge.From(ctx).Lease, in)
 	if err != nil {
 		return nil, err
 	}
-	return &apikeysv1.ListServiceAccountsResponse{ServiceAccounts: each(found.Items, serviceAccountMessage), NextCursor: found.Next}, nil
+	resp := &apikeysv1.ListServiceAccountsResponse{ServiceAccounts: each(found.Items, serviceAccountMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }
 
 func (h *serviceAccountsHandler) UpdateServiceAccount(ctx context.Context, req *apikeysv1.UpdateServiceAccountRequest) (*apikeysv1.ServiceAccount, error) {

@@ -262,6 +262,9 @@ type problem struct {
 	Code, Message   string
 	Reason, Request string
 	Fields          map[string]string
+	// Locale and Said are of the LocalizedMessage, FieldsSaid of each field's.
+	Locale, Said string
+	FieldsSaid   map[string]string
 }
 
 // problem decodes an error and checks what every error has.
@@ -275,30 +278,40 @@ func (a answer) problem(t *testing.T) problem {
 		Details       []struct {
 			Type, Value string
 			Debug       struct {
-				Reason, Domain, RequestID string
-				FieldViolations           []struct{ Field, Description, Reason string }
+				Reason, Domain, RequestID, Locale, Message string
+				FieldViolations                            []struct {
+					Field, Description, Reason string
+					LocalizedMessage           struct{ Locale, Message string }
+				}
 			}
 		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(a.body), &body), a.body)
-	p := problem{Code: body.Code, Message: body.Message, Fields: map[string]string{}}
+	p := problem{Code: body.Code, Message: body.Message, Fields: map[string]string{}, FieldsSaid: map[string]string{}}
 	for _, d := range body.Details {
 		require.NotEmpty(t, d.Value)
 		switch d.Type {
 		case "google.rpc.ErrorInfo":
 			require.Equal(t, "tenantry", d.Debug.Domain)
 			p.Reason = d.Debug.Reason
+		case "google.rpc.LocalizedMessage":
+			p.Locale, p.Said = d.Debug.Locale, d.Debug.Message
 		case "google.rpc.RequestInfo":
 			p.Request = d.Debug.RequestID
 		case "google.rpc.BadRequest":
 			for _, v := range d.Debug.FieldViolations {
 				require.NotEmpty(t, v.Description)
-				p.Fields[v.Field] = v.Reason
+				p.Fields[v.Field], p.FieldsSaid[v.Field] = v.Reason, v.LocalizedMessage.Message
+				require.NotEmpty(t, v.LocalizedMessage.Message)
+				require.Equal(t, a.header.Get("Content-Language"), v.LocalizedMessage.Locale)
 			}
 		}
 	}
 	require.NotEmpty(t, p.Reason, a.body)
 	require.NotEmpty(t, p.Message, a.body)
+	require.NotEmpty(t, p.Said, a.body)
+	require.Equal(t, p.Locale, a.header.Get("Content-Language"))
+	require.Contains(t, strings.Join(a.header.Values("Vary"), ", "), "Accept, Accept-Language")
 	require.Equal(t, a.header.Get("X-Request-Id"), p.Request)
 	require.NotEmpty(t, p.Request)
 	return p

@@ -31,10 +31,12 @@ func (h *tenantsHandler) GetTenant(ctx context.Context, req *tenantsv1.GetTenant
 }
 
 func (h *tenantsHandler) ListTenants(ctx context.Context, req *tenantsv1.ListTenantsRequest) (*tenantsv1.ListTenantsResponse, error) {
-	found, err := h.tenants.List(ctx, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.tenants.List(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	convert := func(t tenants.Tenant) *tenantsv1.Tenant { return tenantMessage(t, h.urls) }
-	return &tenantsv1.ListTenantsResponse{Tenants: each(found.Items, convert), NextCursor: found.Next}, nil
+	resp := &tenantsv1.ListTenantsResponse{Tenants: each(found.Items, convert), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }

@@ -17,9 +17,11 @@ func (h *usersHandler) GetMe(ctx context.Context, _ *usersv1.GetMeRequest) (*use
 
 func (h *usersHandler) ListUsers(ctx context.Context, req *usersv1.ListUsersRequest) (*usersv1.ListUsersResponse, error) {
 	call := edge.From(ctx)
-	found, err := h.users.List(ctx, call.Lease, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.users.List(ctx, call.Lease, in)
 	if err != nil {
 		return nil, err
 	}
-	return &usersv1.ListUsersResponse{Users: each(found.Items, userMessage), NextCursor: found.Next}, nil
+	resp := &usersv1.ListUsersResponse{Users: each(found.Items, userMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }

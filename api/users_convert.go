@@ -12,8 +12,19 @@ import (
 
 func userMessage(u users.User) *usersv1.User {
 	return &usersv1.User{
-		Id: u.ID.String(), Name: u.Name, Email: u.Email, CreateTime: timestamp(&u.CreatedAt),
-		LastLoginTime: timestamp(u.LastLoginAt), LoginCount: u.LoginCount, Version: u.Version,
+		Id: u.ID.String(), Name: u.Name, Email: u.Email, CreateTime: timestamp(&u.CreatedAt), UpdateTime: timestamp(&u.UpdatedAt),
+		DeleteTime: timestamp(u.DeletedAt), LastLoginTime: timestamp(u.LastLoginAt), LoginCount: u.LoginCount, Version: u.Version,
+		Roles: userRoles(u.Roles),
+	}
+}
+
+// userRoles is absent for roles that were not loaded.
+func userRoles(roles []users.Role) *usersv1.UserRoles {
+	if roles == nil {
+		return nil
+	}
+	return &usersv1.UserRoles{
+		Items: each(roles, func(r users.Role) *usersv1.UserRole { return &usersv1.UserRole{Id: r.ID.String(), Name: r.Name} }),
 	}
 }
 
@@ -34,5 +45,6 @@ func meMessage(p auth.Principal) *usersv1.GetMeResponse {
 		ID: p.User, Name: p.Name, Email: p.Email, CreatedAt: p.CreatedAt,
 		LastLoginAt: p.LastLoginAt, LoginCount: p.LoginCount, Version: p.Version,
 	})
+	out.User.UpdateTime = nil // not loaded with a principal
 	return out
 }

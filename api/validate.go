@@ -59,7 +59,8 @@ func errMalformed(err error, d protoreflect.MessageDescriptor) error {
 	text := codecPrefix.ReplaceAllString(err.Error(), "")
 	if found := unknownField.FindStringSubmatch(text); found != nil {
 		name := clip(found[1], 60)
-		e := apperr.Newf(apperr.Invalid, "MALFORMED_BODY", "Unknown field %q. Fields: %s.", name, orNone(fieldPaths(d, "")))
+		e := apperr.Newf(apperr.Invalid, "MALFORMED_BODY", "Unknown field %q. Fields: %s.", name, orNone(fieldPaths(d, ""))).
+			WithParams("allowed", orNone(fieldPaths(d, "")))
 		e.Fields = []apperr.Field{{Path: name, Rule: "json.unknown_field", Message: "is not a field of " + string(d.Name())}}
 		return e
 	}

@@ -8,9 +8,11 @@ import (
 	"net/netip"
 	"time"
 
+	"tenantry/internal/apperr"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
+	"tenantry/internal/i18n"
 	"tenantry/internal/operators"
 	"tenantry/internal/rbac"
 	"tenantry/internal/tenants"
@@ -32,6 +34,13 @@ const (
 type Call struct {
 	RequestID string
 	ClientIP  netip.Addr
+	// Locale is the language of the answer, and AskedLocale the same when the
+	// client has asked for one that we speak, else empty: mails then use the
+	// organization's own.
+	Locale      i18n.Locale
+	AskedLocale i18n.Locale
+	// Problem is true when errors are to be told as RFC 9457 says.
+	Problem bool
 	// Central is true at the bare base domain. Otherwise Tenant is set.
 	Central bool
 	Tenant  tenants.Entry
@@ -48,6 +57,8 @@ type Call struct {
 	// HTTPStatus overrides the status of an error at HTTP doors; 0 keeps the
 	// one its code implies.
 	HTTPStatus int
+	// Failed is the error that is being answered, as the client may see it.
+	Failed *apperr.Error
 	// Reason is the reason of the error that was answered, for the access log.
 	Reason string
 	// Door, Procedure and Code are the request's for the metrics: by which door

@@ -23,10 +23,10 @@ const formTTL = time.Hour
 func (p *Pages) readForm(w http.ResponseWriter, r *http.Request) error {
 	if base, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || base != "application/x-www-form-urlencoded" {
 		return apperr.New(apperr.Invalid, "UNSUPPORTED_MEDIA_TYPE", "Content-Type: must be application/x-www-form-urlencoded.").
-			WithStatus(http.StatusUnsupportedMediaType)
+			WithParams("header", "Content-Type", "allowed", "application/x-www-form-urlencoded").WithStatus(http.StatusUnsupportedMediaType)
 	}
 	if !p.sameOrigin(r) {
-		return apperr.New(apperr.Forbidden, "INVALID_ARGUMENT", "This form was sent from another site. Open the link of the mail and try again.")
+		return apperr.New(apperr.Forbidden, "FORM_FOREIGN", "This form was sent from another site. Open the link of the mail and try again.")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
@@ -37,7 +37,7 @@ func (p *Pages) readForm(w http.ResponseWriter, r *http.Request) error {
 		return apperr.New(apperr.Invalid, "MALFORMED_BODY", "The form cannot be read.")
 	}
 	if !p.validFormToken(r, r.PostForm.Get("token"), r.PostForm.Get("form_token")) {
-		return apperr.New(apperr.Forbidden, "INVALID_ARGUMENT", "This form has been open for too long. Open the link of the mail and try again.")
+		return apperr.New(apperr.Forbidden, "FORM_EXPIRED", "This form has been open for too long. Open the link of the mail and try again.")
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
+	"tenantry/internal/i18n"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
 	"tenantry/internal/tenants"
@@ -58,6 +59,7 @@ func New(d Deps) (*Pages, error) { return &Pages{d}, nil }
 
 // view is what the template shows.
 type view struct {
+	Locale              i18n.Locale
 	Title, Organization string
 	// Form is the kind of form: "invitation", "verify", or none.
 	Form string
@@ -67,11 +69,24 @@ type view struct {
 	// Alert is about the whole form, Errors about a field.
 	Alert  string
 	Errors map[string]string
+	// MinPassword is the least of characters.
+	MinPassword string
 	// Paragraphs are shown when there is no form.
 	Paragraphs []string
 	AppURL     string
 	RequestID  string
 }
+
+// Text answers a text of the page in its language.
+func (v view) Text(key string) string { return v.Locale.Page(key, nil) }
+
+// Hint says how long a password must be.
+func (v view) Hint() string {
+	return v.Locale.Page("invitation.hint", i18n.Params{"min_len": v.MinPassword})
+}
+
+// Request is the line with the request id.
+func (v view) Request() string { return v.Locale.Page("request_id", i18n.Params{"id": v.RequestID}) }
 
 // Serve answers a page at a tenant's host. An error it returns has not been
 // answered: the caller knows its status and shows Trouble.
@@ -128,7 +143,7 @@ func (p *Pages) accept(w http.ResponseWriter, r *http.Request, token string) err
 	if err != nil {
 		return p.again(w, r, v, err)
 	}
-	p.done(w, r, "Your account is ready", "Log in with your e-mail address and the password you have just chosen.")
+	p.done(w, r, "invitation.done", "invitation.next")
 	return nil
 }
 
@@ -137,7 +152,7 @@ func (p *Pages) verify(w http.ResponseWriter, r *http.Request, token string) err
 	if err := p.VerifyEmail(r.Context(), call.Lease, token, call.Meta()); err != nil {
 		return p.again(w, r, p.form(r, "verify", token), err)
 	}
-	p.done(w, r, "Your e-mail address is confirmed", "Log in with it and the password you chose when you registered.")
+	p.done(w, r, "verify.done", "verify.next")
 	return nil
 }
 
@@ -152,11 +167,11 @@ func (p *Pages) again(w http.ResponseWriter, r *http.Request, v view, err error)
 	case e.Kind == apperr.Invalid && len(e.Fields) > 0:
 		v.Errors = map[string]string{}
 		for _, f := range e.Fields {
-			v.Errors[f.Path] = f.Message
+			v.Errors[f.Path] = v.Locale.Field(e, f)
 		}
 		p.render(w, r, http.StatusBadRequest, v)
 	case e.Reason == "BUSY":
-		v.Alert = "Many people are here at the moment. Please try again in a few seconds."
+		v.Alert = v.Text("busy")
 		w.Header().Set("Retry-After", "2")
 		p.render(w, r, http.StatusServiceUnavailable, v)
 	default:
@@ -171,14 +186,17 @@ func spent(err error) bool { return err != nil && apperr.ReasonOf(err) == "TOKEN
 // gone is the one page for a link that is unknown, used or expired: it does
 // not say which.
 func (p *Pages) gone(w http.ResponseWriter, r *http.Request) {
-	p.render(w, r, http.StatusBadRequest, view{Title: "This link is not valid any more", Paragraphs: []string{
-		"It may have been used already, replaced by a newer one, or expired.",
-		"If you have an account, log in. Otherwise ask for a new mail.",
-	}})
+	v := blank(r)
+	v.Title, v.Paragraphs = v.Text("gone.title"), []string{v.Text("gone.why"), v.Text("gone.next")}
+	p.render(w, r, http.StatusBadRequest, v)
 }
 
+// blank is a page in the language of the request.
+func blank(r *http.Request) view { return view{Locale: edge.From(r.Context()).Locale} }
+
 func (p *Pages) done(w http.ResponseWriter, r *http.Request, title, next string) {
-	v := view{Title: title, Paragraphs: []string{next}}
+	v := blank(r)
+	v.Title, v.Paragraphs = v.Text(title), []string{v.Text(next)}
 	// Not knowing the address of the application spoils nothing that was done.
 	if at, err := p.AppURL(r.Context(), edge.From(r.Context()).Lease); err == nil {
 		v.AppURL = at
@@ -189,7 +207,8 @@ func (p *Pages) done(w http.ResponseWriter, r *http.Request, title, next string)
 // Trouble shows an error that trying the same form again would not mend.
 func (p *Pages) Trouble(w http.ResponseWriter, r *http.Request, status int, e *apperr.Error) {
 	headers(w)
-	v := view{Title: "That did not work", RequestID: edge.From(r.Context()).RequestID, Paragraphs: []string{e.Message}}
+	v := blank(r)
+	v.Title, v.RequestID, v.Paragraphs = v.Text("trouble.title"), edge.From(r.Context()).RequestID, []string{v.Locale.Reason(e)}
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
@@ -197,11 +216,10 @@ func (p *Pages) Trouble(w http.ResponseWriter, r *http.Request, status int, e *a
 }
 
 func (p *Pages) form(r *http.Request, kind, token string) view {
-	title := "Confirm your e-mail address"
-	if kind == "invitation" {
-		title = "Accept your invitation"
-	}
-	return view{Title: title, Form: kind, Action: r.URL.Path, Token: token, FormToken: p.formToken(r, token)}
+	v := blank(r)
+	v.Title, v.MinPassword = v.Text(kind+".title"), strconv.Itoa(auth.MinPassword)
+	v.Form, v.Action, v.Token, v.FormToken = kind, r.URL.Path, token, p.formToken(r, token)
+	return v
 }
 
 func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, v view) {
@@ -215,6 +233,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, v vie
 		panic(err) // a broken template: the recovery answers
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", string(v.Locale))
 	w.WriteHeader(status)
 	_, _ = page.WriteTo(w) // the client has left; nobody to tell
 }

@@ -27,3 +27,31 @@ func (Personal) Name() string { return "Personal" }
 
 // Personally marks a field with its class.
 func Personally(c Class) schema.Annotation { return Personal{Class: c} }
+
+// Listing says what lists may do with a field. A field without it is not
+// shown, filtered or sorted by; one with it is shown.
+type Listing struct {
+	Filterable bool
+	// Sortable asks for an index on (field, id).
+	Sortable bool
+	// Values are all that the field may hold; empty when there is no such set.
+	Values []string
+}
+
+// Name implements schema.Annotation.
+func (Listing) Name() string { return "Listing" }
+
+// Listed is the annotation of a field that lists show.
+func Listed() Listing { return Listing{} }
+
+// Filter lets lists filter by the field; of values, one of those.
+func (l Listing) Filter(values ...string) Listing {
+	l.Filterable, l.Values = true, values
+	return l
+}
+
+// Sort lets lists sort by the field.
+func (l Listing) Sort() Listing {
+	l.Sortable = true
+	return l
+}

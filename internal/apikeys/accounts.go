@@ -9,7 +9,6 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 	"tenantry/internal/rbac"
 )
 
@@ -67,15 +66,6 @@ func grantable(ctx context.Context, tx db.TenantTx, roles []uuid.UUID, by rbac.A
 // GetAccount answers a service account.
 func (s *Service) GetAccount(ctx context.Context, l *db.Lease, id uuid.UUID) (Account, error) {
 	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (Account, error) { return findAccount(ctx, tx, id, false) })
-}
-
-// ListAccounts answers service accounts in the order they were created.
-func (s *Service) ListAccounts(ctx context.Context, l *db.Lease, p page.Request) (page.Result[Account], error) {
-	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (page.Result[Account], error) {
-		return page.Walk(p, l.Key, "service_accounts", func(after *page.Position, limit int) ([]Account, error) {
-			return listAccounts(ctx, tx, after, limit)
-		}, func(a Account) page.Position { return page.Position{CreatedAt: a.CreatedAt, ID: a.ID} })
-	})
 }
 
 // UpdateAccount changes a service account. Whoever changes one must hold all

@@ -23,7 +23,6 @@ import (
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 	"tenantry/internal/rbac"
 )
 
@@ -177,15 +176,6 @@ func (s *Service) audit(ctx context.Context, tx db.TenantTx, by rbac.Actor, acti
 // Get answers a key.
 func (s *Service) Get(ctx context.Context, l *db.Lease, id uuid.UUID) (Key, error) {
 	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (Key, error) { return find(ctx, tx, id, false) })
-}
-
-// List answers keys in the order they were created.
-func (s *Service) List(ctx context.Context, l *db.Lease, p page.Request) (page.Result[Key], error) {
-	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (page.Result[Key], error) {
-		return page.Walk(p, l.Key, "api_keys", func(after *page.Position, limit int) ([]Key, error) {
-			return list(ctx, tx, after, limit)
-		}, func(k Key) page.Position { return page.Position{CreatedAt: k.CreatedAt, ID: k.ID} })
-	})
 }
 
 // Update changes a key.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
 	"tenantry/ent/tenantdb"
@@ -18,7 +17,6 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 )
 
 func insert(ctx context.Context, tx db.TenantTx, k Key, hash []byte, creator ids.User) error {
@@ -81,24 +79,6 @@ func fromRow(r *tenantdb.APIKey) Key {
 	}
 }
 
-func list(ctx context.Context, tx db.TenantTx, after *page.Position, limit int) ([]Key, error) {
-	q := tx.Ent().APIKey.Query().Order(apikey.ByCreatedAt(), apikey.ByID()).Limit(limit)
-	if after != nil {
-		q.Where(func(s *sql.Selector) {
-			s.Where(sql.CompositeGT([]string{s.C(apikey.FieldCreatedAt), s.C(apikey.FieldID)}, after.CreatedAt, after.ID))
-		})
-	}
-	rows, err := q.All(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list API keys: %w", err)
-	}
-	out := make([]Key, len(rows))
-	for i, r := range rows {
-		out[i] = fromRow(r)
-	}
-	return out, nil
-}
-
 func update(ctx context.Context, tx db.TenantTx, k Key, now time.Time) error {
 	return tx.Ent().APIKey.UpdateOneID(k.ID).SetName(k.Name).SetScopes(k.Scopes).SetAllowedNetworks(k.Networks).
 		SetVersion(k.Version).SetUpdatedAt(now).Exec(ctx)
@@ -143,25 +123,6 @@ func accountFromRow(r *tenantdb.ServiceAccount) Account {
 		a.Roles = append(a.Roles, granted.ID)
 	}
 	return a
-}
-
-func listAccounts(ctx context.Context, tx db.TenantTx, after *page.Position, limit int) ([]Account, error) {
-	q := tx.Ent().ServiceAccount.Query().Where(serviceaccount.DeletedAtIsNil()).Order(serviceaccount.ByCreatedAt(), serviceaccount.ByID()).
-		Limit(limit).WithRoles(func(q *tenantdb.RoleQuery) { q.Select(role.FieldID).Order(role.ByID()) })
-	if after != nil {
-		q.Where(func(s *sql.Selector) {
-			s.Where(sql.CompositeGT([]string{s.C(serviceaccount.FieldCreatedAt), s.C(serviceaccount.FieldID)}, after.CreatedAt, after.ID))
-		})
-	}
-	rows, err := q.All(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list service accounts: %w", err)
-	}
-	out := make([]Account, len(rows))
-	for i, r := range rows {
-		out[i] = accountFromRow(r)
-	}
-	return out, nil
 }
 
 func insertAccount(ctx context.Context, tx db.TenantTx, a Account) error {

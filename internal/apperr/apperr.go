@@ -13,6 +13,7 @@ package apperr
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 )
@@ -55,6 +56,8 @@ type Field struct {
 	Rule string
 	// Message says what is allowed.
 	Message string
+	// Params are what the localized sentence names, beside those of the Error.
+	Params map[string]string
 }
 
 // Error is a failure the caller may act on.
@@ -62,8 +65,13 @@ type Error struct {
 	Kind   Kind
 	Reason string
 	// Message is public: it names what was wrong and what is allowed, and
-	// holds nothing about anybody but the caller.
-	Message    string
+	// holds nothing about anybody but the caller. It is English and written for
+	// developers; what people read is made from Reason, Fields and Params by
+	// internal/i18n.
+	Message string
+	// Params are what the localized sentence names: a limit, allowed values.
+	// They are as public as the message.
+	Params     map[string]string
 	Fields     []Field
 	RetryAfter time.Duration
 	// HTTPStatus overrides the status that the kind implies at HTTP doors
@@ -131,6 +139,20 @@ func (e *Error) WithCause(err error) *Error {
 func (e *Error) WithRetryAfter(d time.Duration) *Error {
 	c := *e
 	c.RetryAfter = d
+	return &c
+}
+
+// WithParams adds what the localized sentences name, as name and value in
+// turn. Without them a sentence is less precise, but there is always one.
+func (e *Error) WithParams(pairs ...string) *Error {
+	c := *e
+	c.Params = maps.Clone(e.Params)
+	if c.Params == nil {
+		c.Params = map[string]string{}
+	}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		c.Params[pairs[i]] = pairs[i+1]
+	}
 	return &c
 }
 

@@ -32,7 +32,7 @@ func (s *Service) DraftVerification(ctx context.Context, tx db.TenantTx, row out
 	if err != nil {
 		return nil, err
 	}
-	d := &mail.Draft{Template: mail.VerifyEmail, To: to, Locale: r.Locale, Subject: k}
+	d := &mail.Draft{Template: mail.VerifyEmail, To: to, Locale: row.Locale, Subject: k}
 	exists, err := accountExists(ctx, tx, secrets.NormalizeEmail(to))
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,16 +57,16 @@ func NewHasher(peppers *secrets.Keyring, width int) (*Hasher, error) {
 func CheckPassword(password string) error {
 	n := len([]rune(norm.NFKC.String(password)))
 	if n < MinPassword {
-		return passwordError("PASSWORD_TOO_SHORT", "string.min_len", fmt.Sprintf("must have at least %d characters; a sentence is fine", MinPassword))
+		return passwordError("PASSWORD_TOO_SHORT", "string.min_len", fmt.Sprintf("must have at least %d characters; a sentence is fine", MinPassword), "min_len", MinPassword)
 	}
 	if n > MaxPassword {
-		return passwordError("PASSWORD_TOO_LONG", "string.max_len", fmt.Sprintf("must have at most %d characters", MaxPassword))
+		return passwordError("PASSWORD_TOO_LONG", "string.max_len", fmt.Sprintf("must have at most %d characters", MaxPassword), "max_len", MaxPassword)
 	}
 	return nil
 }
 
-func passwordError(reason, rule, message string) error {
-	e := apperr.InvalidField("password", rule, message)
+func passwordError(reason, rule, message, limit string, n int) error {
+	e := apperr.InvalidField("password", rule, message).WithParams(limit, strconv.Itoa(n))
 	e.Reason = reason
 	return e
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/mail"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -29,7 +30,8 @@ const (
 	MailResend = "resend_verification"
 )
 
-// RegisterInput asks for an account.
+// RegisterInput asks for an account. Locale is the language of the mails to the
+// person, empty for the organization's.
 type RegisterInput struct{ Name, Email, Password, Locale string }
 
 // Validate names the first field that is out of bounds.
@@ -47,7 +49,7 @@ func (in RegisterInput) Validate() error {
 func CheckName(name string) error {
 	n := len([]rune(name))
 	if strings.TrimSpace(name) == "" || n > 100 || strings.ContainsFunc(name, unprintable) {
-		return apperr.InvalidField("name", "string.len", "must be 1 to 100 printable characters")
+		return apperr.InvalidField("name", "string.len", "must be 1 to 100 printable characters").WithParams("min_len", "1", "max_len", "100")
 	}
 	return nil
 }
@@ -84,10 +86,13 @@ func (s *Service) Register(ctx context.Context, l *db.Lease, in RegisterInput, m
 		return err
 	}
 	_, err = db.InTenant(ctx, l, func(tx db.TenantTx) (struct{}, error) {
+		if r.locale, err = mailLocale(ctx, tx, in.Locale); err != nil {
+			return struct{}{}, err
+		}
 		if err := insertRegistration(ctx, tx, r, sealedKey); err != nil {
 			return struct{}{}, err
 		}
-		intent := outbox.MailIntent{Template: MailVerify, Tenant: l.Tenant, SubjectID: r.id, Locale: in.Locale}
+		intent := outbox.MailIntent{Template: MailVerify, Tenant: l.Tenant, SubjectID: r.id, Locale: r.locale}
 		if err := outbox.Mail(ctx, tx, now, intent); err != nil {
 			return struct{}{}, err
 		}
@@ -99,6 +104,15 @@ func (s *Service) Register(ctx context.Context, l *db.Lease, in RegisterInput, m
 	return err
 }
 
+// mailLocale answers the language that was asked for, or the organization's.
+func mailLocale(ctx context.Context, tx db.TenantTx, asked string) (string, error) {
+	if asked != "" {
+		return asked, nil
+	}
+	doc, err := settings.Load(ctx, tx)
+	return doc.Language, err
+}
+
 // ring wakes the relay after a commit.
 func (s *Service) ring(ctx context.Context, l *db.Lease, err error) {
 	if err == nil {
@@ -107,7 +121,7 @@ func (s *Service) ring(ctx context.Context, l *db.Lease, err error) {
 }
 
 func sealRegistration(k secrets.SubjectKey, addressHash []byte, in RegisterInput, hash string, now time.Time) (registrationRow, error) {
-	r := registrationRow{id: ids.New(), subjectKey: k.ID, addressHash: addressHash, locale: in.Locale, at: now, expires: now.Add(registrationTTL)}
+	r := registrationRow{id: ids.New(), subjectKey: k.ID, addressHash: addressHash, at: now, expires: now.Add(registrationTTL)}
 	var err error
 	if r.name, err = k.Seal(in.Name, "registration/name"); err != nil {
 		return r, err
@@ -120,13 +134,17 @@ func sealRegistration(k secrets.SubjectKey, addressHash []byte, in RegisterInput
 }
 
 // ResendVerification asks for the mail again; the intent carries only the
-// keyed hash of the address.
+// keyed hash of the address. The locale is as in RegisterInput.
 func (s *Service) ResendVerification(ctx context.Context, l *db.Lease, email, locale string, m Meta) error {
 	if err := CheckEmail(email); err != nil {
 		return err
 	}
 	now := s.now()
 	_, err := db.InTenant(ctx, l, func(tx db.TenantTx) (struct{}, error) {
+		locale, err := mailLocale(ctx, tx, locale)
+		if err != nil {
+			return struct{}{}, err
+		}
 		intent := outbox.MailIntent{Template: MailResend, Tenant: l.Tenant, AddressHash: l.Key.AddressHash(email), Locale: locale}
 		if err := outbox.Mail(ctx, tx, now, intent); err != nil {
 			return struct{}{}, err
@@ -201,7 +219,8 @@ func CreateUser(ctx context.Context, tx db.TenantTx, u NewUser, roles []uuid.UUI
 			return err
 		}
 		if n >= doc.MaxUsers {
-			return apperr.Newf(apperr.Precondition, "USER_LIMIT", "This organization has reached its limit of %d accounts.", doc.MaxUsers)
+			return apperr.Newf(apperr.Precondition, "USER_LIMIT", "This organization has reached its limit of %d accounts.", doc.MaxUsers).
+				WithParams("limit", strconv.Itoa(doc.MaxUsers))
 		}
 	}
 	// Looked for rather than run into: the server's log would quote the address

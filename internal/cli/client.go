@@ -19,6 +19,7 @@ import (
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
+	apiclient "tenantry/client"
 	"tenantry/internal/config"
 )
 
@@ -42,7 +43,7 @@ func (a *app) connect() (*client, config.Config, error) {
 	if plainAndFar(base) {
 		a.say("warning: the operator key goes to %s unencrypted", base)
 	}
-	cc := connect.NewClient(connecthttp.NewTransport(a.HTTP, base, connecthttp.WithProtoJSON()))
+	cc := connect.NewClient(connecthttp.NewTransport(a.HTTP, base, connecthttp.WithProtoJSON()), keyed)
 	return &client{
 		tenants: tenantsv1connect.NewTenantServiceClient(cc), hooks: hooksv1connect.NewHookServiceClient(cc),
 		operators: operatorsv1connect.NewOperatorServiceClient(cc), operations: operationsv1connect.NewOperationServiceClient(cc),
@@ -61,11 +62,20 @@ func plainAndFar(base string) bool {
 	return host != "localhost" && !strings.HasSuffix(host, ".localhost") && (ip == nil || !ip.IsLoopback())
 }
 
-// call makes one call with the operator key and an idempotency key of its own.
+// keyed gives each call that takes one an idempotency key of its own.
+func keyed(next connect.ClientFunc) connect.ClientFunc {
+	return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
+		if info, ok := connect.CallInfoForClientContext(ctx); ok && apiclient.TakesKey(spec.Procedure) {
+			info.RequestHeader().Set("Idempotency-Key", uuid.NewString())
+		}
+		return next(ctx, spec)
+	}
+}
+
+// call makes one call with the operator key.
 func call[Req, Res any](ctx context.Context, c *client, rpc func(context.Context, Req) (Res, error), req Req) (Res, error) {
 	ctx, info := connect.NewClientContext(ctx)
 	info.RequestHeader().Set("Authorization", "Bearer "+c.key.Reveal())
-	info.RequestHeader().Set("Idempotency-Key", uuid.NewString())
 	res, err := rpc(ctx, req)
 	if err != nil {
 		return res, c.explain(ctx, err, info)

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,7 +27,6 @@ import (
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
 	"tenantry/internal/outbox"
-	"tenantry/internal/page"
 	"tenantry/internal/secrets"
 	"tenantry/internal/tenants"
 )
@@ -112,15 +112,6 @@ func validateSource(name, callback string) error {
 	return nil
 }
 
-// ListSources answers the sources in the order they were created.
-func (s *Service) ListSources(ctx context.Context, p page.Request) (page.Result[Source], error) {
-	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Source], error) {
-		return page.Walk(p, tx.DataKey(), "hook_sources", func(after *page.Position, limit int) ([]Source, error) {
-			return list(ctx, tx, after, limit)
-		}, func(src Source) page.Position { return page.Position{CreatedAt: src.CreatedAt, ID: src.ID} })
-	})
-}
-
 // AddSecret makes one more live secret of a source.
 func (s *Service) AddSecret(ctx context.Context, name string, actor audit.Actor, requestID string) (meta Secret, secret string, err error) {
 	_, err = db.InCentral(ctx, s.central, func(tx db.CentralTx) (struct{}, error) {
@@ -133,7 +124,8 @@ func (s *Service) AddSecret(ctx context.Context, name string, actor audit.Actor,
 			return struct{}{}, err
 		}
 		if n >= maxSecrets {
-			return struct{}{}, apperr.Newf(apperr.Precondition, "HOOK_SECRET_LIMIT", "The source has %d live secrets; retire one first.", n)
+			return struct{}{}, apperr.Newf(apperr.Precondition, "HOOK_SECRET_LIMIT", "The source has %d live secrets; retire one first.", n).
+				WithParams("limit", strconv.Itoa(n))
 		}
 		if meta, secret, err = addSecret(ctx, tx, src, s.now()); err != nil {
 			return struct{}{}, err

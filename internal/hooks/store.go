@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	entsql "entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
 	"tenantry/ent/centraldb"
@@ -15,7 +14,6 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 	"tenantry/internal/secrets"
 )
 
@@ -68,35 +66,6 @@ func retire(ctx context.Context, tx db.CentralTx, source, id uuid.UUID, now time
 		return false, err
 	}
 	return true, tx.Ent().HookSecret.UpdateOneID(id).SetRetiredAt(now).Exec(ctx)
-}
-
-func list(ctx context.Context, tx db.CentralTx, after *page.Position, limit int) ([]Source, error) {
-	q := tx.Ent().HookSource.Query().Order(hooksource.ByCreatedAt(), hooksource.ByID()).Limit(limit)
-	if after != nil {
-		q.Where(func(s *entsql.Selector) {
-			s.Where(entsql.CompositeGT([]string{s.C(hooksource.FieldCreatedAt), s.C(hooksource.FieldID)}, after.CreatedAt, after.ID))
-		})
-	}
-	rows, err := q.All(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list hook sources: %w", err)
-	}
-	out := make([]Source, len(rows))
-	found := make([]uuid.UUID, len(rows))
-	index := map[uuid.UUID]int{}
-	for i, r := range rows {
-		out[i] = Source{ID: r.ID, Name: r.Name, CallbackURL: r.CallbackURL, CreatedAt: r.CreatedAt}
-		found[i], index[r.ID] = r.ID, i
-	}
-	all, err := tx.Ent().HookSecret.Query().Where(hooksecret.SourceIDIn(found...)).Order(hooksecret.ByCreatedAt()).All(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list hook secrets: %w", err)
-	}
-	for _, s := range all {
-		i := index[s.SourceID]
-		out[i].Secrets = append(out[i].Secrets, Secret{ID: s.ID, CreatedAt: s.CreatedAt, RetiredAt: s.RetiredAt})
-	}
-	return out, nil
 }
 
 // loadSecrets answers a source with its live secrets; none for an unknown

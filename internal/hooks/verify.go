@@ -58,7 +58,7 @@ func (m Message) check(now time.Time) error {
 		}
 	}
 	if len(m.ID) > 128 || strings.ContainsFunc(m.ID, func(r rune) bool { return r < '!' || r > '~' }) {
-		return apperr.New(apperr.Invalid, "HOOK_SIGNATURE_INVALID", "webhook-id: must be 1 to 128 printable ASCII characters.")
+		return apperr.InvalidField("webhook-id", "string.len", "must be 1 to 128 printable ASCII characters").WithParams("min_len", "1", "max_len", "128")
 	}
 	sec, err := strconv.ParseInt(m.Timestamp, 10, 64)
 	if err != nil {

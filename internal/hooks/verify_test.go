@@ -69,7 +69,7 @@ func TestCheck_RefusesStaleMissingAndMalformed(t *testing.T) {
 		"not a number":       {func(m *Message) { m.Timestamp = "now" }, "HOOK_TIMESTAMP_INVALID"},
 		"no id":              {func(m *Message) { m.ID = "" }, "HOOK_SIGNATURE_MISSING"},
 		"no signature":       {func(m *Message) { m.Signature = "" }, "HOOK_SIGNATURE_MISSING"},
-		"id with a line end": {func(m *Message) { m.ID = "a\nb" }, "HOOK_SIGNATURE_INVALID"},
+		"id with a line end": {func(m *Message) { m.ID = "a\nb" }, "INVALID_ARGUMENT"},
 	} {
 		m := signed(secret, "msg_1", at, "{}")
 		c.edit(&m)

@@ -1,5 +1,5 @@
-// Package mail writes and sends mails: text and HTML from one set of
-// templates, over SMTP.
+// Package mail writes and sends mails: text and HTML from one layout and the
+// texts of internal/i18n, over SMTP.
 package mail
 
 import (
@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	gomail "github.com/wneessen/go-mail"
 
+	"tenantry/internal/i18n"
 	"tenantry/internal/secrets"
 )
 
@@ -32,11 +33,21 @@ const (
 	Invitation    Template = "invitation"
 )
 
+// texts of a mail: the key is the template's name and one of these. A notice
+// has the first two alone, any other mail all four.
+const (
+	partSubject = "subject"
+	partText    = "text"
+	partAction  = "action" // what its link does
+	partNote    = "note"   // how long the link lives, and what to do without it
+)
+
 // Draft is a mail before its link is minted.
 type Draft struct {
 	Template Template
 	To       string
-	Locale   string
+	// Locale is a BCP 47 tag; one that we do not speak stands for English.
+	Locale string
 	// Subject is the key of the person it is about; it seals the token while
 	// the mail waits.
 	Subject secrets.SubjectKey
@@ -49,8 +60,10 @@ type Draft struct {
 	Path string
 }
 
-// Data fills a template.
+// Data fills a mail.
 type Data struct {
+	// Locale is a BCP 47 tag, as in a Draft.
+	Locale string
 	// Tenant is the organization's name, URL its address.
 	Tenant string
 	URL    string
@@ -64,36 +77,51 @@ type Data struct {
 var files embed.FS
 
 var (
-	texts = texttemplate.Must(texttemplate.ParseFS(files, "templates/*.txt"))
-	htmls = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/*.html"))
+	textLayout = texttemplate.Must(texttemplate.ParseFS(files, "templates/mail.txt"))
+	htmlLayout = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/mail.html"))
 )
 
 // Message is a mail ready to be sent.
 type Message struct {
 	// ID makes a repeated mail recognizable: the Message-ID's left part.
-	ID      string
-	To      string
-	Subject string
-	Text    string
-	HTML    string
+	ID       string
+	To       string
+	Language i18n.Locale
+	Subject  string
+	Text     string
+	HTML     string
 }
 
-// Render fills a template; the first line of the text template is the subject.
+// letter is what the layout shows.
+type letter struct {
+	Locale                       i18n.Locale
+	Greeting, Text, Action, Note string
+	Link                         string
+}
+
+// Render writes a mail in the language of its data.
 func Render(t Template, d Data) (Message, error) {
+	l := i18n.Best(d.Locale)
+	params := i18n.Params{"tenant": d.Tenant, "url": d.URL, "expires": d.Expires.UTC().Format(l.Mail("time_layout", nil))}
+	part := func(name string) string {
+		text, ok := i18n.Text(l, "mail."+string(t)+"."+name, params)
+		if !ok {
+			return ""
+		}
+		return text
+	}
+	content := letter{Locale: l, Greeting: l.Mail("greeting", nil), Text: part(partText), Action: part(partAction), Note: part(partNote), Link: d.Link}
+	subject := part(partSubject)
+	if subject == "" || content.Text == "" || (d.Link != "") != (content.Action != "") {
+		return Message{}, fmt.Errorf("render mail %s: texts are missing", t)
+	}
 	var text, html bytes.Buffer
-	if err := texts.ExecuteTemplate(&text, string(t)+".txt", d); err != nil {
+	if err := errors.Join(textLayout.Execute(&text, content), htmlLayout.Execute(&html, content)); err != nil {
 		return Message{}, fmt.Errorf("render mail %s: %w", t, err)
-	}
-	if err := htmls.ExecuteTemplate(&html, string(t)+".html", d); err != nil {
-		return Message{}, fmt.Errorf("render mail %s: %w", t, err)
-	}
-	subject, body, ok := strings.Cut(text.String(), "\n\n")
-	if !ok {
-		return Message{}, fmt.Errorf("render mail %s: no subject line", t)
 	}
 	// A name with a line break must not become a header.
-	subject = strings.Join(strings.Fields(strings.TrimPrefix(subject, "Subject:")), " ")
-	return Message{Subject: subject, Text: body, HTML: html.String()}, nil
+	subject = strings.Join(strings.Fields(subject), " ")
+	return Message{Language: l, Subject: subject, Text: strings.TrimSpace(text.String()) + "\n", HTML: html.String()}, nil
 }
 
 // Sender sends over SMTP.
@@ -161,6 +189,7 @@ func (s *Sender) sendOne(c *gomail.Client, m Message) error {
 	msg.SetMessageIDWithValue(m.ID + "@" + strings.TrimRight(domain, ">"))
 	msg.Subject(m.Subject)
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	msg.SetGenHeader("Content-Language", string(m.Language))
 	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
 	msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
 	return c.Send(msg)

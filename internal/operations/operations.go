@@ -17,7 +17,6 @@ import (
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 )
 
 // States of an operation.
@@ -100,15 +99,6 @@ func (s *Service) withSteps(ctx context.Context, o Operation) Operation {
 		o.Steps, o.ProgressAvailable = steps, true
 	}
 	return o
-}
-
-// List answers operations, newest first; with a source, only that source's.
-func (s *Service) List(ctx context.Context, p page.Request, source *uuid.UUID) (page.Result[Operation], error) {
-	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Operation], error) {
-		return page.Walk(p, tx.DataKey(), "operations", func(after *page.Position, limit int) ([]Operation, error) {
-			return list(ctx, tx, after, source, limit)
-		}, func(o Operation) page.Position { return page.Position{CreatedAt: o.CreatedAt, ID: o.ID.UUID()} })
-	})
 }
 
 // Wait answers when the operation has ended or after timeout, whichever is
@@ -210,16 +200,6 @@ func Find(ctx context.Context, tx db.Tx, id ids.Operation, source *uuid.UUID) (O
 		return Operation{}, apperr.New(apperr.NotFound, "OPERATION_NOT_FOUND", "No such operation.")
 	}
 	return found[0], nil
-}
-
-func list(ctx context.Context, tx db.CentralTx, after *page.Position, source *uuid.UUID, limit int) ([]Operation, error) {
-	if after == nil {
-		after = &page.Position{CreatedAt: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
-	}
-	rows, err := tx.SQL().QueryContext(ctx, `
-		SELECT `+columns+` FROM operations WHERE (created_at, id) < ($1, $2) AND ($3::uuid IS NULL OR source_id = $3)
-		ORDER BY created_at DESC, id DESC LIMIT $4`, after.CreatedAt, after.ID, source, limit)
-	return scanAll(rows, err)
 }
 
 func scanAll(rows *sql.Rows, err error) ([]Operation, error) {

@@ -26,7 +26,6 @@ import (
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 	"tenantry/internal/secrets"
 )
 
@@ -82,15 +81,15 @@ func (in CreateInput) Validate() error {
 		return apperr.InvalidField("name", "string.pattern", "must be 2 to 40 characters a-z, 0-9 and -, beginning with a letter")
 	}
 	if len(in.Scopes) == 0 {
-		return apperr.InvalidField("scopes", "repeated.min_items", "must name at least one of "+strings.Join(Scopes, ", "))
+		return apperr.InvalidField("scopes", "repeated.min_items", "must name at least one of "+strings.Join(Scopes, ", ")).WithParams("min_items", "1")
 	}
 	for _, s := range in.Scopes {
 		if !slices.Contains(Scopes, s) {
-			return apperr.InvalidField("scopes", "string.in", "must be of "+strings.Join(Scopes, ", "))
+			return apperr.InvalidField("scopes", "string.in", "must be of "+strings.Join(Scopes, ", ")).WithParams("in", strings.Join(Scopes, ", "))
 		}
 	}
 	if in.ExpireDays < 0 || in.ExpireDays > 400 {
-		return apperr.InvalidField("expire_days", "int32.gte_lte", "must be 1 to 400, or absent for 90")
+		return apperr.InvalidField("expire_days", "int32.gte_lte", "must be 1 to 400, or absent for 90").WithParams("gte", "1", "lte", "400")
 	}
 	return nil
 }
@@ -162,15 +161,6 @@ func CreateTx(ctx context.Context, tx db.CentralTx, now time.Time, in CreateInpu
 		After: map[string]any{"name": k.Name, "scopes": k.Scopes},
 	})
 	return k, format(k.ID, secret), err
-}
-
-// List answers the keys in the order they were created.
-func (s *Service) List(ctx context.Context, p page.Request) (page.Result[Key], error) {
-	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Key], error) {
-		return page.Walk(p, tx.DataKey(), "operator_keys", func(after *page.Position, limit int) ([]Key, error) {
-			return list(ctx, tx, after, limit)
-		}, func(k Key) page.Position { return page.Position{CreatedAt: k.CreatedAt, ID: k.ID} })
-	})
 }
 
 // Revoke ends a key on its next request; repeated calls do nothing.

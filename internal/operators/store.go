@@ -10,13 +10,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"entgo.io/ent/dialect/sql"
-
 	"tenantry/ent/centraldb"
 	"tenantry/ent/centraldb/operatorkey"
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
-	"tenantry/internal/page"
 )
 
 var errNoKey = errors.New("no such operator key")
@@ -47,24 +44,6 @@ func (s *Service) load(ctx context.Context, id uuid.UUID) (keyRow, error) {
 func insert(ctx context.Context, tx db.CentralTx, k Key, hash []byte, source *uuid.UUID) error {
 	return tx.Ent().OperatorKey.Create().SetID(k.ID).SetName(k.Name).SetSecretHash(hash).SetScopes(k.Scopes).
 		SetNillableSourceID(source).SetCreatedAt(k.CreatedAt).SetExpiresAt(k.ExpiresAt).Exec(ctx)
-}
-
-func list(ctx context.Context, tx db.CentralTx, after *page.Position, limit int) ([]Key, error) {
-	q := tx.Ent().OperatorKey.Query().Order(operatorkey.ByCreatedAt(), operatorkey.ByID()).Limit(limit)
-	if after != nil {
-		q.Where(func(s *sql.Selector) {
-			s.Where(sql.CompositeGT([]string{s.C(operatorkey.FieldCreatedAt), s.C(operatorkey.FieldID)}, after.CreatedAt, after.ID))
-		})
-	}
-	rows, err := q.All(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list operator keys: %w", err)
-	}
-	out := make([]Key, len(rows))
-	for i, r := range rows {
-		out[i] = Key{ID: r.ID, Name: r.Name, Scopes: r.Scopes, CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, RevokedAt: r.RevokedAt}
-	}
-	return out, nil
 }
 
 // revoke reports whether this call ended the key.

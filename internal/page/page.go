@@ -46,7 +46,7 @@ type Position struct {
 // Size answers the rows to show, refusing what is out of bounds.
 func (r Request) Size() (int, error) {
 	if r.Limit < 0 || r.Limit > MaxLimit {
-		return 0, apperr.InvalidField("limit", "int32.gte_lte", "must be 1 to 100, or absent for 20")
+		return 0, apperr.InvalidField("limit", "int32.gte_lte", "must be 1 to 100, or absent for 20").WithParams("gte", "1", "lte", "100")
 	}
 	if r.Limit == 0 {
 		return DefaultLimit, nil

@@ -17,12 +17,12 @@ import (
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
+	"tenantry/internal/lists"
 	"tenantry/internal/mail"
 	"tenantry/internal/mailbox"
 	"tenantry/internal/mailer"
 	"tenantry/internal/operations"
 	"tenantry/internal/outbox"
-	"tenantry/internal/page"
 	"tenantry/internal/pgadmin"
 	"tenantry/internal/pools"
 	"tenantry/internal/provisioning"
@@ -178,7 +178,7 @@ func TestJourney_OwnerAndMemberFromReservationToLogin(t *testing.T) {
 	ctx := t.Context()
 	e, l := w.provision("acme")
 
-	op, err := w.operations.List(ctx, page.Request{}, nil)
+	op, err := w.operations.List(ctx, lists.Request{}, nil)
 	require.NoError(t, err)
 	require.Equal(t, operations.Succeeded, op.Items[0].State)
 
@@ -205,9 +205,9 @@ func TestJourney_OwnerAndMemberFromReservationToLogin(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, p.Can("users.read"))
 
-	first, err := users.New().List(ctx, l, page.Request{Limit: 1})
+	first, err := users.New().List(ctx, l, lists.Request{Limit: 1})
 	require.NoError(t, err)
-	second, err := users.New().List(ctx, l, page.Request{Limit: 1, Cursor: first.Next})
+	second, err := users.New().List(ctx, l, lists.Request{Limit: 1, Cursor: first.Next})
 	require.NoError(t, err)
 	require.Equal(t, "Olga", first.Items[0].Name)
 	require.Equal(t, "Mia", second.Items[0].Name)

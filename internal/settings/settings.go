@@ -67,7 +67,7 @@ func (d Document) Validate() error {
 		return apperr.InvalidField("settings.time_zone", "string.iana_time_zone", "must be an IANA time zone such as Europe/Berlin")
 	}
 	if d.MaxUsers < 0 || d.MaxUsers > 1_000_000 {
-		return apperr.InvalidField("settings.max_users", "int32.gte_lte", "must be 0 (no limit) to 1000000")
+		return apperr.InvalidField("settings.max_users", "int32.gte_lte", "must be 0 (no limit) to 1000000").WithParams("gte", "0", "lte", "1000000")
 	}
 	if err := validateOrigins(d.AllowedOrigins); err != nil {
 		return err

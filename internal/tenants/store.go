@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"entgo.io/ent/dialect/sql"
-
 	"tenantry/ent/centraldb"
 	"tenantry/ent/centraldb/tenant"
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 )
 
 // insertReservation answers SLUG_TAKEN without breaking the transaction: the
@@ -48,24 +45,6 @@ func find(ctx context.Context, tx db.CentralTx, id ids.Tenant) (Tenant, error) {
 		return Tenant{}, fmt.Errorf("find tenant: %w", err)
 	}
 	return fromRow(t), nil
-}
-
-func list(ctx context.Context, tx db.CentralTx, after *page.Position, limit int) ([]Tenant, error) {
-	q := tx.Ent().Tenant.Query().Order(tenant.ByCreatedAt(), tenant.ByID()).Limit(limit)
-	if after != nil {
-		q.Where(func(s *sql.Selector) {
-			s.Where(sql.CompositeGT([]string{s.C(tenant.FieldCreatedAt), s.C(tenant.FieldID)}, after.CreatedAt, after.ID))
-		})
-	}
-	rows, err := q.All(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list tenants: %w", err)
-	}
-	out := make([]Tenant, len(rows))
-	for i, r := range rows {
-		out[i] = fromRow(r)
-	}
-	return out, nil
 }
 
 func fromRow(t *centraldb.Tenant) Tenant {

@@ -25,7 +25,6 @@ import (
 	"tenantry/internal/ids"
 	"tenantry/internal/operations"
 	"tenantry/internal/outbox"
-	"tenantry/internal/page"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
 )
@@ -95,7 +94,7 @@ func (in ReserveInput) Validate() error {
 		return e
 	}
 	if n := len([]rune(in.Name)); n < 1 || n > 100 || strings.TrimSpace(in.Name) == "" {
-		return apperr.InvalidField("name", "string.len", "must be 1 to 100 characters")
+		return apperr.InvalidField("name", "string.len", "must be 1 to 100 characters").WithParams("min_len", "1", "max_len", "100")
 	}
 	if a, err := mail.ParseAddress(in.OwnerEmail); err != nil || a.Address != in.OwnerEmail || len(in.OwnerEmail) > 254 {
 		return apperr.InvalidField("owner_email", "string.email", "must be an e-mail address such as owner@example.com")
@@ -210,13 +209,4 @@ func newReservation(iid string, ring *secrets.Keyring, id ids.Tenant, op ids.Ope
 // Get answers one tenant.
 func (s *Service) Get(ctx context.Context, id ids.Tenant) (Tenant, error) {
 	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (Tenant, error) { return find(ctx, tx, id) })
-}
-
-// List answers tenants in the order they were created.
-func (s *Service) List(ctx context.Context, p page.Request) (page.Result[Tenant], error) {
-	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (page.Result[Tenant], error) {
-		return page.Walk(p, tx.DataKey(), "tenants", func(after *page.Position, limit int) ([]Tenant, error) {
-			return list(ctx, tx, after, limit)
-		}, func(t Tenant) page.Position { return page.Position{CreatedAt: t.CreatedAt, ID: t.ID.UUID()} })
-	})
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
+	"tenantry/internal/lists"
 )
 
 // User is a person as lists show them.
@@ -16,9 +18,19 @@ type User struct {
 	Name        string
 	Email       string
 	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	DeletedAt   *time.Time
 	LastLoginAt *time.Time
 	LoginCount  int64
 	Version     int64
+	// Roles is nil when they were not loaded.
+	Roles []Role
+}
+
+// Role is a role a person holds.
+type Role struct {
+	ID   uuid.UUID
+	Name string
 }
 
 // Service reads people.
@@ -27,11 +39,11 @@ type Service struct{}
 // New makes the service.
 func New() *Service { return &Service{} }
 
-// List answers people in the order they were created.
-func (s *Service) List(ctx context.Context, l *db.Lease, p page.Request) (page.Result[User], error) {
-	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (page.Result[User], error) {
-		return page.Walk(p, l.Key, "users", func(after *page.Position, limit int) ([]User, error) {
-			return list(ctx, tx, after, limit)
-		}, func(u User) page.Position { return page.Position{CreatedAt: u.CreatedAt, ID: u.ID.UUID()} })
-	})
+// List answers people in the order they were created, if no other is asked.
+func (s *Service) List(ctx context.Context, l *db.Lease, in lists.Request) (lists.Result[User], error) {
+	q, err := List.Parse(in, l.Key)
+	if err != nil {
+		return lists.Result[User]{}, err
+	}
+	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (lists.Result[User], error) { return list(ctx, tx, q) })
 }

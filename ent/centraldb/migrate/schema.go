@@ -95,7 +95,7 @@ var (
 	// HookSourcesColumns holds the columns for the "hook_sources" table.
 	HookSourcesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString, Unique: true},
+		{Name: "name", Type: field.TypeString, Unique: true, Collation: "C"},
 		{Name: "callback_url", Type: field.TypeString, Default: ""},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
 	}
@@ -148,12 +148,12 @@ var (
 	// OperationsColumns holds the columns for the "operations" table.
 	OperationsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "kind", Type: field.TypeString},
+		{Name: "kind", Type: field.TypeString, Collation: "C"},
 		{Name: "tenant_id", Type: field.TypeUUID},
 		{Name: "workflow_id", Type: field.TypeString},
 		{Name: "source_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "state", Type: field.TypeString, Default: "pending"},
-		{Name: "reason", Type: field.TypeString, Default: ""},
+		{Name: "reason", Type: field.TypeString, Default: "", Collation: "C"},
 		{Name: "cancel_requested", Type: field.TypeBool, Default: false},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
 		{Name: "ended_at", Type: field.TypeTime, Nullable: true},
@@ -184,7 +184,7 @@ var (
 	// OperatorKeysColumns holds the columns for the "operator_keys" table.
 	OperatorKeysColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString, Unique: true},
+		{Name: "name", Type: field.TypeString, Unique: true, Collation: "C"},
 		{Name: "secret_hash", Type: field.TypeBytes},
 		{Name: "scopes", Type: field.TypeJSON},
 		{Name: "source_id", Type: field.TypeUUID, Nullable: true},
@@ -202,6 +202,11 @@ var (
 				Name:    "operatorkey_created_at_id",
 				Unique:  false,
 				Columns: []*schema.Column{OperatorKeysColumns[5], OperatorKeysColumns[0]},
+			},
+			{
+				Name:    "operatorkey_expires_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{OperatorKeysColumns[6], OperatorKeysColumns[0]},
 			},
 		},
 	}
@@ -298,8 +303,8 @@ var (
 	// TenantsColumns holds the columns for the "tenants" table.
 	TenantsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "slug", Type: field.TypeString, Unique: true},
-		{Name: "name", Type: field.TypeString},
+		{Name: "slug", Type: field.TypeString, Unique: true, Collation: "C"},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
 		{Name: "state", Type: field.TypeString, Default: "reserved"},
 		{Name: "data_key", Type: field.TypeBytes},
 		{Name: "database_name", Type: field.TypeString, Unique: true},
@@ -327,6 +332,11 @@ var (
 				Name:    "tenant_created_at_id",
 				Unique:  false,
 				Columns: []*schema.Column{TenantsColumns[17], TenantsColumns[0]},
+			},
+			{
+				Name:    "tenant_name_id",
+				Unique:  false,
+				Columns: []*schema.Column{TenantsColumns[2], TenantsColumns[0]},
 			},
 			{
 				Name:    "tenant_state",

@@ -40,10 +40,11 @@ type Tenant struct{ ent.Schema }
 // Fields of a tenant.
 func (Tenant) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
-		field.String("slug").Unique(),
-		field.String("name"),
-		field.String("state").Default("reserved").Comment("reserved, provisioning, failing, active, suspended or resuming"),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
+		field.String("slug").Unique().Annotations(shared.Bytewise(), annotations.Listed().Filter().Sort()),
+		field.String("name").Annotations(shared.Bytewise(), annotations.Listed().Filter().Sort()),
+		field.String("state").Default("reserved").Comment("reserved, provisioning, failing, active, suspended or resuming").
+			Annotations(annotations.Listed().Filter("reserved", "provisioning", "failing", "active", "suspended", "resuming")),
 		field.Bytes("data_key").Comment("sealed under the key-encryption key"),
 		field.String("database_name").Unique(),
 		field.String("role_name").Unique(),
@@ -57,11 +58,11 @@ func (Tenant) Fields() []ent.Field {
 		field.Int("max_users").Default(0).Comment("what operators want the limit to be; 0: none"),
 		field.UUID("operation_id", uuid.UUID{}).Immutable(),
 		field.String("workflow_id").Default(""),
-		field.Int64("schema_version").Default(0),
+		field.Int64("schema_version").Default(0).Annotations(annotations.Listed().Filter()),
 		field.String("schema_error").Default("").Comment("code of the last failed migration"),
 		field.Int64("version").Default(1),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
-		field.Time("activated_at").Optional().Nillable(),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("activated_at").Optional().Nillable().Annotations(annotations.Listed().Filter().Sort()),
 	}
 }
 
@@ -72,7 +73,7 @@ func (Tenant) Edges() []ent.Edge {
 
 // Indexes of tenants.
 func (Tenant) Indexes() []ent.Index {
-	return []ent.Index{index.Fields("created_at", "id"), index.Fields("state")}
+	return []ent.Index{index.Fields("created_at", "id"), index.Fields("name", "id"), index.Fields("state")}
 }
 
 // Annotations names the table.
@@ -114,9 +115,9 @@ type HookSource struct{ ent.Schema }
 func (HookSource) Fields() []ent.Field {
 	return []ent.Field{
 		field.UUID("id", uuid.UUID{}).Immutable(),
-		field.String("name").Unique().Immutable(),
-		field.String("callback_url").Default(""),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
+		field.String("name").Unique().Immutable().Annotations(shared.Bytewise(), annotations.Listed().Filter().Sort()),
+		field.String("callback_url").Default("").Annotations(annotations.Listed()),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
 	}
 }
 
@@ -183,21 +184,23 @@ type OperatorKey struct{ ent.Schema }
 // Fields of an operator key.
 func (OperatorKey) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
-		field.String("name").Unique().Immutable(),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
+		field.String("name").Unique().Immutable().Annotations(shared.Bytewise(), annotations.Listed().Filter().Sort()),
 		field.Bytes("secret_hash").Immutable().Comment("SHA-256 of 256 random bits").
 			Annotations(annotations.Personally(annotations.Secret)),
-		field.JSON("scopes", []string{}),
+		field.JSON("scopes", []string{}).Annotations(annotations.Listed()),
 		field.UUID("source_id", uuid.UUID{}).Optional().Nillable().Immutable().
 			Comment("reads only this hook source's operations"),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
-		field.Time("expires_at").Immutable(),
-		field.Time("revoked_at").Optional().Nillable(),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("expires_at").Immutable().Annotations(annotations.Listed().Filter().Sort()),
+		field.Time("revoked_at").Optional().Nillable().Annotations(annotations.Listed().Filter()),
 	}
 }
 
 // Indexes of operator keys.
-func (OperatorKey) Indexes() []ent.Index { return []ent.Index{index.Fields("created_at", "id")} }
+func (OperatorKey) Indexes() []ent.Index {
+	return []ent.Index{index.Fields("created_at", "id"), index.Fields("expires_at", "id")}
+}
 
 // Annotations names the table.
 func (OperatorKey) Annotations() []schema.Annotation {

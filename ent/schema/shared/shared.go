@@ -23,6 +23,10 @@ func Table(name string) schema.Annotation { return entsql.Annotation{Table: name
 // Now is the column default of creation times.
 func Now() schema.Annotation { return entsql.DefaultExpr("now()") }
 
+// Bytewise makes a text column compare by its bytes, on every server alike:
+// lists sort and filter by it (docs/decisions/0010).
+func Bytewise() schema.Annotation { return entsql.Annotation{Collation: "C"} }
+
 // Outbox rows are what must happen after a commit: written only in the
 // transaction of their change (W1).
 type Outbox struct{ mixin.Schema }
@@ -65,17 +69,18 @@ type Operation struct{ mixin.Schema }
 // Fields of an operation.
 func (Operation) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
-		field.String("kind").Immutable(),
-		field.UUID("tenant_id", uuid.UUID{}).Immutable(),
-		field.String("workflow_id").Immutable(),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
+		field.String("kind").Immutable().Annotations(Bytewise(), annotations.Listed().Filter()),
+		field.UUID("tenant_id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
+		field.String("workflow_id").Immutable().Annotations(annotations.Listed()),
 		field.UUID("source_id", uuid.UUID{}).Optional().Nillable().Immutable().
 			Comment("the hook source that asked, if one did"),
-		field.String("state").Default("pending").Comment("pending, running, succeeded or failed"),
-		field.String("reason").Default(""),
+		field.String("state").Default("pending").Comment("pending, running, succeeded or failed").
+			Annotations(annotations.Listed().Filter("pending", "running", "succeeded", "failed")),
+		field.String("reason").Default("").Annotations(Bytewise(), annotations.Listed().Filter()),
 		field.Bool("cancel_requested").Default(false),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(Now()),
-		field.Time("ended_at").Optional().Nillable(),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(Now(), annotations.Listed().Filter().Sort()),
+		field.Time("ended_at").Optional().Nillable().Annotations(annotations.Listed().Filter()),
 	}
 }
 

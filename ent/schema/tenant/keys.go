@@ -22,12 +22,12 @@ type ServiceAccount struct{ ent.Schema }
 // Fields of a service account.
 func (ServiceAccount) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
-		field.String("name"),
-		field.String("description").Default(""),
-		field.Int64("version").Default(1),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
-		field.Time("updated_at").Default(time.Now).Annotations(shared.Now()),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
+		field.String("name").Annotations(shared.Bytewise(), annotations.Listed().Filter().Sort()),
+		field.String("description").Default("").Annotations(annotations.Listed()),
+		field.Int64("version").Default(1).Annotations(annotations.Listed()),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("updated_at").Default(time.Now).Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
 		field.Time("deleted_at").Optional().Nillable(),
 	}
 }
@@ -45,7 +45,7 @@ func (ServiceAccount) Edges() []ent.Edge {
 func (ServiceAccount) Indexes() []ent.Index {
 	return []ent.Index{
 		index.Fields("name").Unique().Annotations(entsql.IndexWhere("deleted_at IS NULL")),
-		index.Fields("created_at", "id"),
+		index.Fields("created_at", "id"), index.Fields("updated_at", "id"), index.Fields("name", "id"),
 	}
 }
 
@@ -90,25 +90,27 @@ type APIKey struct{ ent.Schema }
 // Fields of an API key.
 func (APIKey) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
-		field.String("name"),
-		field.UUID("user_id", uuid.UUID{}).Optional().Nillable().Immutable().Comment("the owner, if a person"),
-		field.UUID("service_account_id", uuid.UUID{}).Optional().Nillable().Immutable().Comment("the owner otherwise"),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
+		field.String("name").Annotations(shared.Bytewise(), annotations.Listed().Filter().Sort()),
+		field.UUID("user_id", uuid.UUID{}).Optional().Nillable().Immutable().Comment("the owner, if a person").
+			Annotations(annotations.Listed().Filter()),
+		field.UUID("service_account_id", uuid.UUID{}).Optional().Nillable().Immutable().Comment("the owner otherwise").
+			Annotations(annotations.Listed().Filter()),
 		field.UUID("creator_id", uuid.UUID{}).Optional().Nillable().Immutable().
 			Comment("the person who made it; empty when a key did"),
 		field.Bytes("secret_hash").Comment("SHA-256 of 256 random bits").
 			Annotations(annotations.Personally(annotations.Secret)),
 		field.Bytes("previous_hash").Optional().Nillable().Comment("good until previous_expires_at, after a rotation").
 			Annotations(annotations.Personally(annotations.Secret)),
-		field.Time("previous_expires_at").Optional().Nillable(),
-		field.JSON("scopes", []string{}).Comment("permissions"),
-		field.JSON("allowed_networks", []string{}).Comment("CIDRs; none: from everywhere"),
-		field.Int64("version").Default(1),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
+		field.Time("previous_expires_at").Optional().Nillable().Annotations(annotations.Listed()),
+		field.JSON("scopes", []string{}).Comment("permissions").Annotations(annotations.Listed()),
+		field.JSON("allowed_networks", []string{}).Comment("CIDRs; none: from everywhere").Annotations(annotations.Listed()),
+		field.Int64("version").Default(1).Annotations(annotations.Listed()),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
 		field.Time("updated_at").Default(time.Now).Annotations(shared.Now()),
-		field.Time("expires_at").Optional().Nillable(),
-		field.Time("last_used_at").Optional().Nillable().Comment("to the minute"),
-		field.Time("revoked_at").Optional().Nillable(),
+		field.Time("expires_at").Optional().Nillable().Annotations(annotations.Listed().Filter().Sort()),
+		field.Time("last_used_at").Optional().Nillable().Comment("to the minute").Annotations(annotations.Listed().Filter().Sort()),
+		field.Time("revoked_at").Optional().Nillable().Annotations(annotations.Listed().Filter()),
 	}
 }
 
@@ -122,7 +124,7 @@ func (APIKey) Edges() []ent.Edge {
 
 // Indexes of API keys.
 func (APIKey) Indexes() []ent.Index {
-	return []ent.Index{index.Fields("user_id"), index.Fields("service_account_id"), index.Fields("created_at", "id")}
+	return []ent.Index{index.Fields("user_id"), index.Fields("service_account_id"), index.Fields("created_at", "id"), index.Fields("name", "id")}
 }
 
 // Annotations names the table.

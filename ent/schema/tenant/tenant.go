@@ -41,20 +41,20 @@ type User struct{ ent.Schema }
 // Fields of a user.
 func (User) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter().Sort()),
 		field.UUID("subject_key_id", uuid.UUID{}).Immutable(),
-		field.String("name").Annotations(annotations.Personally(annotations.Direct)),
-		field.String("email").Annotations(annotations.Personally(annotations.Direct)),
+		field.String("name").Annotations(annotations.Personally(annotations.Direct), shared.Bytewise(), annotations.Listed().Filter().Sort()),
+		field.String("email").Annotations(annotations.Personally(annotations.Direct), shared.Bytewise(), annotations.Listed().Filter().Sort()),
 		field.String("email_normalized").Unique().Annotations(annotations.Personally(annotations.Direct)),
 		field.String("password_hash").Sensitive().Annotations(annotations.Personally(annotations.Secret)),
 		field.String("locale").Default("en"),
 		field.Int64("revision").Default(1).Comment("the credential revision, `ver` in tokens"),
-		field.Int64("version").Default(1),
-		field.Int64("login_count").Default(0),
-		field.Time("last_login_at").Optional().Nillable(),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
-		field.Time("updated_at").Default(time.Now).Annotations(shared.Now()),
-		field.Time("deleted_at").Optional().Nillable(),
+		field.Int64("version").Default(1).Annotations(annotations.Listed()),
+		field.Int64("login_count").Default(0).Annotations(annotations.Listed().Filter().Sort()),
+		field.Time("last_login_at").Optional().Nillable().Annotations(annotations.Listed().Filter().Sort()),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("updated_at").Default(time.Now).Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("deleted_at").Optional().Nillable().Annotations(annotations.Listed().Filter().Sort()),
 	}
 }
 
@@ -67,8 +67,14 @@ func (User) Edges() []ent.Edge {
 	}
 }
 
-// Indexes of users.
-func (User) Indexes() []ent.Index { return []ent.Index{index.Fields("created_at", "id")} }
+// Indexes of users: one for every order of the list. Those on times that may
+// be null and those of the search are written by hand.
+func (User) Indexes() []ent.Index {
+	return []ent.Index{
+		index.Fields("created_at", "id"), index.Fields("updated_at", "id"), index.Fields("login_count", "id"),
+		index.Fields("name", "id"), index.Fields("email", "id"),
+	}
+}
 
 // Annotations names the table.
 func (User) Annotations() []schema.Annotation { return []schema.Annotation{shared.Table("users")} }

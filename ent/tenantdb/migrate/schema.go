@@ -12,7 +12,7 @@ var (
 	// APIKeysColumns holds the columns for the "api_keys" table.
 	APIKeysColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
 		{Name: "creator_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "secret_hash", Type: field.TypeBytes},
 		{Name: "previous_hash", Type: field.TypeBytes, Nullable: true},
@@ -62,6 +62,11 @@ var (
 				Name:    "apikey_created_at_id",
 				Unique:  false,
 				Columns: []*schema.Column{APIKeysColumns[9], APIKeysColumns[0]},
+			},
+			{
+				Name:    "apikey_name_id",
+				Unique:  false,
+				Columns: []*schema.Column{APIKeysColumns[1], APIKeysColumns[0]},
 			},
 		},
 	}
@@ -215,12 +220,12 @@ var (
 	// OperationsColumns holds the columns for the "operations" table.
 	OperationsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "kind", Type: field.TypeString},
+		{Name: "kind", Type: field.TypeString, Collation: "C"},
 		{Name: "tenant_id", Type: field.TypeUUID},
 		{Name: "workflow_id", Type: field.TypeString},
 		{Name: "source_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "state", Type: field.TypeString, Default: "pending"},
-		{Name: "reason", Type: field.TypeString, Default: ""},
+		{Name: "reason", Type: field.TypeString, Default: "", Collation: "C"},
 		{Name: "cancel_requested", Type: field.TypeBool, Default: false},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
 		{Name: "ended_at", Type: field.TypeTime, Nullable: true},
@@ -347,7 +352,7 @@ var (
 	// ServiceAccountsColumns holds the columns for the "service_accounts" table.
 	ServiceAccountsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
 		{Name: "description", Type: field.TypeString, Default: ""},
 		{Name: "version", Type: field.TypeInt64, Default: 1},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
@@ -372,6 +377,16 @@ var (
 				Name:    "serviceaccount_created_at_id",
 				Unique:  false,
 				Columns: []*schema.Column{ServiceAccountsColumns[4], ServiceAccountsColumns[0]},
+			},
+			{
+				Name:    "serviceaccount_updated_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{ServiceAccountsColumns[5], ServiceAccountsColumns[0]},
+			},
+			{
+				Name:    "serviceaccount_name_id",
+				Unique:  false,
+				Columns: []*schema.Column{ServiceAccountsColumns[1], ServiceAccountsColumns[0]},
 			},
 		},
 	}
@@ -474,8 +489,8 @@ var (
 	UsersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "subject_key_id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString},
-		{Name: "email", Type: field.TypeString},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
+		{Name: "email", Type: field.TypeString, Collation: "C"},
 		{Name: "email_normalized", Type: field.TypeString, Unique: true},
 		{Name: "password_hash", Type: field.TypeString},
 		{Name: "locale", Type: field.TypeString, Default: "en"},
@@ -497,6 +512,26 @@ var (
 				Name:    "user_created_at_id",
 				Unique:  false,
 				Columns: []*schema.Column{UsersColumns[11], UsersColumns[0]},
+			},
+			{
+				Name:    "user_updated_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[12], UsersColumns[0]},
+			},
+			{
+				Name:    "user_login_count_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[9], UsersColumns[0]},
+			},
+			{
+				Name:    "user_name_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[2], UsersColumns[0]},
+			},
+			{
+				Name:    "user_email_id",
+				Unique:  false,
+				Columns: []*schema.Column{UsersColumns[3], UsersColumns[0]},
 			},
 		},
 	}

@@ -39,7 +39,11 @@ var sets = []set{
 }
 
 // byHand are indexes that ent cannot express and that are written by hand.
-var byHand = []string{"installation_only_row"}
+var byHand = []string{
+	"installation_only_row", "tenant_activated_at_id",
+	"apikey_expires_at_id", "apikey_last_used_at_id",
+	"user_deleted_at_id", "user_last_login_at_id", "user_search_text", "user_search_words",
+}
 
 // diff answers the path and text of the missing migration, "" when there is
 // none.

@@ -349,8 +349,21 @@ type ListApiKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter and sort.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over id, name, user_id, service_account_id, created_at, expires_at,
+	// last_used_at and revoked_at:
+	// revoked_at=null=true;expires_at=lt=2027-01-01. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of name, created_at, expires_at and last_used_at,
+	// each with "-" in front for descending; created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of id, name, user_id, service_account_id, scopes,
+	// allowed_networks, version, created_at, expires_at, last_used_at,
+	// revoked_at and previous_expires_at;
+	// everything when absent.
+	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,11 +412,35 @@ func (x *ListApiKeysRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListApiKeysRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListApiKeysRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListApiKeysRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
 type ListApiKeysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Keys  []*ApiKey              `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +487,13 @@ func (x *ListApiKeysResponse) GetNextCursor() string {
 		return x.NextCursor
 	}
 	return ""
+}
+
+func (x *ListApiKeysResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
 }
 
 type UpdateApiKeyRequest struct {
@@ -990,8 +1034,19 @@ type ListServiceAccountsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter and sort.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over id, name, created_at and updated_at:
+	// name==ci*. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of name, created_at and updated_at,
+	// each with "-" in front for descending; created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of id, name, description, role_ids, version, created_at
+	// and updated_at;
+	// everything when absent.
+	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1040,11 +1095,35 @@ func (x *ListServiceAccountsRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListServiceAccountsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListServiceAccountsRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListServiceAccountsRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
 type ListServiceAccountsResponse struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	ServiceAccounts []*ServiceAccount      `protobuf:"bytes,1,rep,name=service_accounts,json=serviceAccounts,proto3" json:"service_accounts,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1091,6 +1170,13 @@ func (x *ListServiceAccountsResponse) GetNextCursor() string {
 		return x.NextCursor
 	}
 	return ""
+}
+
+func (x *ListServiceAccountsResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
 }
 
 type UpdateServiceAccountRequest struct {
@@ -1306,14 +1392,18 @@ const file_tenantry_apikeys_v1_apikeys_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x1b.tenantry.apikeys.v1.ApiKeyR\x03key\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\",\n" +
 	"\x10GetApiKeyRequest\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"W\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xb9\x01\n" +
 	"\x12ListApiKeysRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"g\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\"\x8a\x01\n" +
 	"\x13ListApiKeysResponse\x12/\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1b.tenantry.apikeys.v1.ApiKeyR\x04keys\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\x84\x02\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields\"\x84\x02\n" +
 	"\x13UpdateApiKeyRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
 	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12\"\n" +
@@ -1349,14 +1439,18 @@ const file_tenantry_apikeys_v1_apikeys_proto_rawDesc = "" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\vdescription\x12,\n" +
 	"\brole_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x14\x18\x01\"\x05r\x03\xb0\x01\x01R\aroleIds\"4\n" +
 	"\x18GetServiceAccountRequest\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"_\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xc1\x01\n" +
 	"\x1aListServiceAccountsRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"\x8e\x01\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\"\xb1\x01\n" +
 	"\x1bListServiceAccountsResponse\x12N\n" +
 	"\x10service_accounts\x18\x01 \x03(\v2#.tenantry.apikeys.v1.ServiceAccountR\x0fserviceAccounts\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\x91\x02\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields\"\x91\x02\n" +
 	"\x1bUpdateServiceAccountRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
 	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x126\n" +
@@ -1369,18 +1463,18 @@ const file_tenantry_apikeys_v1_apikeys_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x14\x18\x01\"\x05r\x03\xb0\x01\x01R\x03ids\"Z\n" +
 	"\x1bDeleteServiceAccountRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
-	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion2\x95\b\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion2\x98\b\n" +
 	"\rApiKeyService\x12\xb2\x01\n" +
 	"\fCreateApiKey\x12(.tenantry.apikeys.v1.CreateApiKeyRequest\x1a).tenantry.apikeys.v1.CreateApiKeyResponse\"M\xaa\xbb\x182\b\x02\x12\x01\x02\x1a\x0eapikeys.manage(\x020\x01:\x0fapi_key.createdJ\x06\x8e\x01\xa3\x01\xa2\x01\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/api-keys\x12\x8f\x01\n" +
-	"\tGetApiKey\x12%.tenantry.apikeys.v1.GetApiKeyRequest\x1a\x1b.tenantry.apikeys.v1.ApiKey\">\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x010\x01J\x02\xa0\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/api-keys/{id}\x90\x02\x01\x12\x9a\x01\n" +
-	"\vListApiKeys\x12'.tenantry.apikeys.v1.ListApiKeysRequest\x1a(.tenantry.apikeys.v1.ListApiKeysResponse\"8\xaa\xbb\x18\x1d\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/api-keys\x90\x02\x01\x12\xac\x01\n" +
+	"\tGetApiKey\x12%.tenantry.apikeys.v1.GetApiKeyRequest\x1a\x1b.tenantry.apikeys.v1.ApiKey\">\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x010\x01J\x02\xa0\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/api-keys/{id}\x90\x02\x01\x12\x9d\x01\n" +
+	"\vListApiKeys\x12'.tenantry.apikeys.v1.ListApiKeysRequest\x1a(.tenantry.apikeys.v1.ListApiKeysResponse\";\xaa\xbb\x18 \b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/api-keys\x90\x02\x01\x12\xac\x01\n" +
 	"\fUpdateApiKey\x12(.tenantry.apikeys.v1.UpdateApiKeyRequest\x1a\x1b.tenantry.apikeys.v1.ApiKey\"U\xaa\xbb\x185\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x020\x02:\x0fapi_key.updatedJ\b\xa0\x01\xa1\x01\x8e\x01\x0e\x0f\x82\xd3\xe4\x93\x02\x16:\x01*2\x11/v1/api-keys/{id}\x12\xc0\x01\n" +
 	"\fRotateApiKey\x12(.tenantry.apikeys.v1.RotateApiKeyRequest\x1a).tenantry.apikeys.v1.RotateApiKeyResponse\"[\xaa\xbb\x184\b\x02\x12\x01\x02\x1a\x0eapikeys.manage(\x020\x01:\x0fapi_key.rotatedJ\b\xa0\x01\xa1\x01\x8e\x01\x0e\x0f\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/api-keys/{id}:rotate\x12\xad\x01\n" +
-	"\fRevokeApiKey\x12(.tenantry.apikeys.v1.RevokeApiKeyRequest\x1a\x1b.tenantry.apikeys.v1.ApiKey\"V\xaa\xbb\x18/\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x020\x02:\x0fapi_key.revokedJ\x02\xa0\x01\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/api-keys/{id}:revoke2\x83\b\n" +
+	"\fRevokeApiKey\x12(.tenantry.apikeys.v1.RevokeApiKeyRequest\x1a\x1b.tenantry.apikeys.v1.ApiKey\"V\xaa\xbb\x18/\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x020\x02:\x0fapi_key.revokedJ\x02\xa0\x01\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/api-keys/{id}:revoke2\x86\b\n" +
 	"\x15ServiceAccountService\x12\xcf\x01\n" +
 	"\x14CreateServiceAccount\x120.tenantry.apikeys.v1.CreateServiceAccountRequest\x1a#.tenantry.apikeys.v1.ServiceAccount\"`\xaa\xbb\x18=\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x020\x02:\x17service_account.createdJ\b\xa4\x01\xa5\x01\x91\x01\x8e\x01\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/service-accounts\x12\xaf\x01\n" +
-	"\x11GetServiceAccount\x12-.tenantry.apikeys.v1.GetServiceAccountRequest\x1a#.tenantry.apikeys.v1.ServiceAccount\"F\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x010\x01J\x02\xa3\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/service-accounts/{id}\x90\x02\x01\x12\xba\x01\n" +
-	"\x13ListServiceAccounts\x12/.tenantry.apikeys.v1.ListServiceAccountsRequest\x1a0.tenantry.apikeys.v1.ListServiceAccountsResponse\"@\xaa\xbb\x18\x1d\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/service-accounts\x90\x02\x01\x12\xd6\x01\n" +
+	"\x11GetServiceAccount\x12-.tenantry.apikeys.v1.GetServiceAccountRequest\x1a#.tenantry.apikeys.v1.ServiceAccount\"F\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x010\x01J\x02\xa3\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/service-accounts/{id}\x90\x02\x01\x12\xbd\x01\n" +
+	"\x13ListServiceAccounts\x12/.tenantry.apikeys.v1.ListServiceAccountsRequest\x1a0.tenantry.apikeys.v1.ListServiceAccountsResponse\"C\xaa\xbb\x18 \b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/service-accounts\x90\x02\x01\x12\xd6\x01\n" +
 	"\x14UpdateServiceAccount\x120.tenantry.apikeys.v1.UpdateServiceAccountRequest\x1a#.tenantry.apikeys.v1.ServiceAccount\"g\xaa\xbb\x18?\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x020\x02:\x17service_account.updatedJ\n" +
 	"\xa3\x01\xa4\x01\x91\x01\x8e\x01\x0e\x0f\x82\xd3\xe4\x93\x02\x1e:\x01*2\x19/v1/service-accounts/{id}\x12\xcf\x01\n" +
 	"\x14DeleteServiceAccount\x120.tenantry.apikeys.v1.DeleteServiceAccountRequest\x1a#.tenantry.apikeys.v1.ServiceAccount\"`\xaa\xbb\x18;\b\x02\x12\x02\x02\x04\x1a\x0eapikeys.manage(\x020\x02:\x17service_account.deletedJ\x06\xa3\x01\x8e\x01\x0e\x0f\x82\xd3\xe4\x93\x02\x1b*\x19/v1/service-accounts/{id}B\xc5\x01\n" +

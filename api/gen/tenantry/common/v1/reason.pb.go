@@ -26,98 +26,224 @@ const (
 type Reason int32
 
 const (
+	// Never answered.
 	Reason_REASON_UNSPECIFIED Reason = 0
-	// The edge.
-	Reason_REASON_INTERNAL                Reason = 1
-	Reason_REASON_UNKNOWN_HOST            Reason = 2
-	Reason_REASON_UNKNOWN_PATH            Reason = 3
-	Reason_REASON_METHOD_NOT_ALLOWED      Reason = 4
-	Reason_REASON_UNSUPPORTED_MEDIA_TYPE  Reason = 5
-	Reason_REASON_BODY_TOO_LARGE          Reason = 6
-	Reason_REASON_MALFORMED_BODY          Reason = 7
-	Reason_REASON_INVALID_ARGUMENT        Reason = 8
-	Reason_REASON_UNKNOWN_PARAMETER       Reason = 9
-	Reason_REASON_WRONG_HOST              Reason = 10
-	Reason_REASON_FLOOD                   Reason = 11
-	Reason_REASON_DEADLINE                Reason = 12
-	Reason_REASON_DRAINING                Reason = 13
-	Reason_REASON_VERSION_REQUIRED        Reason = 14
-	Reason_REASON_VERSION_CONFLICT        Reason = 15
+	// A failure of ours, whose cause stays in our log. Quote the request id when
+	// you report it.
+	Reason_REASON_INTERNAL Reason = 1
+	// No organization and no central API answer at this host. Check the address.
+	Reason_REASON_UNKNOWN_HOST Reason = 2
+	// Nothing is served at this path. Check the path and the method.
+	Reason_REASON_UNKNOWN_PATH Reason = 3
+	// The path does not take this HTTP method. Use one of the header Allow.
+	Reason_REASON_METHOD_NOT_ALLOWED Reason = 4
+	// The body has a type or coding that is not read here. Send one that the
+	// message names.
+	Reason_REASON_UNSUPPORTED_MEDIA_TYPE Reason = 5
+	// The body, as sent or decompressed, is over 1 MiB. Send less at once.
+	Reason_REASON_BODY_TOO_LARGE Reason = 6
+	// The request cannot be decoded, or names a field that does not exist. The
+	// message says where.
+	Reason_REASON_MALFORMED_BODY Reason = 7
+	// A field breaks a rule. BadRequest names each field, the rule and what is
+	// allowed.
+	Reason_REASON_INVALID_ARGUMENT Reason = 8
+	// The query holds a parameter that this call does not take. The message lists
+	// those it takes.
+	Reason_REASON_UNKNOWN_PARAMETER Reason = 9
+	// The call exists, but at another host. The message names it.
+	Reason_REASON_WRONG_HOST Reason = 10
+	// This address sends more than one process takes from one client. Wait as
+	// long as Retry-After says.
+	Reason_REASON_FLOOD Reason = 11
+	// The answer was not ready in time. Its effect may have happened: look, or
+	// repeat with the same Idempotency-Key.
+	Reason_REASON_DEADLINE Reason = 12
+	// This process is shutting down and has not begun the call. Repeat it at
+	// once.
+	Reason_REASON_DRAINING Reason = 13
+	// A change must say which version it was made from. Read the resource and
+	// send its version, at REST as If-Match.
+	Reason_REASON_VERSION_REQUIRED Reason = 14
+	// Somebody has changed the resource since the version that was sent. Read it
+	// again, then repeat the change.
+	Reason_REASON_VERSION_CONFLICT Reason = 15
+	// The Idempotency-Key is empty, too long, unprintable or given twice. Send
+	// one of the allowed form.
 	Reason_REASON_IDEMPOTENCY_KEY_INVALID Reason = 16
-	Reason_REASON_IDEMPOTENCY_IN_FLIGHT   Reason = 17
-	Reason_REASON_IDEMPOTENCY_KEY_REUSED  Reason = 18
+	// A call with this Idempotency-Key is being served. Wait, then repeat it with
+	// the same key to get its answer.
+	Reason_REASON_IDEMPOTENCY_IN_FLIGHT Reason = 17
+	// This Idempotency-Key was used with another request. Use a new key for a new
+	// request.
+	Reason_REASON_IDEMPOTENCY_KEY_REUSED Reason = 18
+	// This call takes no Idempotency-Key, so a repetition would not be
+	// recognized. Leave the header out.
 	Reason_REASON_IDEMPOTENCY_UNSUPPORTED Reason = 19
-	// Credentials and rights.
-	Reason_REASON_CREDENTIAL_MISSING  Reason = 20
-	Reason_REASON_CREDENTIAL_INVALID  Reason = 21
-	Reason_REASON_CREDENTIAL_EXPIRED  Reason = 22
-	Reason_REASON_PERMISSION_MISSING  Reason = 23
-	Reason_REASON_SCOPE_MISSING       Reason = 24
-	Reason_REASON_LOGIN_FAILED        Reason = 25
-	Reason_REASON_BUSY                Reason = 26
-	Reason_REASON_RATE_LIMITED        Reason = 27
-	Reason_REASON_CREDENTIAL_KIND     Reason = 28
+	// The call needs a credential and none was sent. Send one as "Authorization:
+	// Bearer …".
+	Reason_REASON_CREDENTIAL_MISSING Reason = 20
+	// The credential is unknown, ended, of another organization or malformed; the
+	// answer does not say which. Get a new one.
+	Reason_REASON_CREDENTIAL_INVALID Reason = 21
+	// The access token has expired. Renew it and repeat the call.
+	Reason_REASON_CREDENTIAL_EXPIRED Reason = 22
+	// None of the caller's roles has the permission that the call needs. Ask an
+	// administrator for a role that has it.
+	Reason_REASON_PERMISSION_MISSING Reason = 23
+	// The key lacks a scope that the call needs. Use a key that has it.
+	Reason_REASON_SCOPE_MISSING Reason = 24
+	// The address or the password is not right; the answer does not say which.
+	// Check both.
+	Reason_REASON_LOGIN_FAILED Reason = 25
+	// All turns for hashing passwords are taken. Wait as long as Retry-After
+	// says.
+	Reason_REASON_BUSY Reason = 26
+	// The address, the organization or the caller has used up its limit. Wait as
+	// long as Retry-After says; RateLimit-Policy tells the limits.
+	Reason_REASON_RATE_LIMITED Reason = 27
+	// The call does not accept this kind of credential. Use one that its policy
+	// names.
+	Reason_REASON_CREDENTIAL_KIND Reason = 28
+	// The API key may not be used from this IP address. Call from an allowed
+	// address, or change the key's list.
 	Reason_REASON_ADDRESS_NOT_ALLOWED Reason = 29
-	// Tenants.
-	Reason_REASON_TENANT_NOT_ACTIVE   Reason = 40
-	Reason_REASON_TENANT_NOT_FOUND    Reason = 41
-	Reason_REASON_TENANT_UNREACHABLE  Reason = 42
-	Reason_REASON_SLUG_TAKEN          Reason = 43
-	Reason_REASON_SLUG_RESERVED       Reason = 44
-	Reason_REASON_POOL_BUDGET         Reason = 45
+	// A page's form was sent from another site or without what the page put into
+	// it. Open the link of the mail and try again.
+	Reason_REASON_FORM_FOREIGN Reason = 30
+	// A page's form has been open for over an hour. Open the link of the mail and
+	// try again.
+	Reason_REASON_FORM_EXPIRED Reason = 31
+	// The organization is being set up or taken down. Wait until it is active.
+	Reason_REASON_TENANT_NOT_ACTIVE Reason = 40
+	// There is no such organization. Check the id.
+	Reason_REASON_TENANT_NOT_FOUND Reason = 41
+	// The organization's database cannot be reached. Others are not affected;
+	// wait as long as Retry-After says.
+	Reason_REASON_TENANT_UNREACHABLE Reason = 42
+	// Another organization has this slug. Choose another.
+	Reason_REASON_SLUG_TAKEN Reason = 43
+	// This slug is kept for the product. Choose another.
+	Reason_REASON_SLUG_RESERVED Reason = 44
+	// All database connections of this process are in use. Wait as long as
+	// Retry-After says.
+	Reason_REASON_POOL_BUDGET Reason = 45
+	// The database's schema is not one that this release works with. An operator
+	// migrates it.
 	Reason_REASON_SCHEMA_OUT_OF_RANGE Reason = 46
+	// The central database cannot be reached. Wait as long as Retry-After says.
 	Reason_REASON_CENTRAL_UNREACHABLE Reason = 47
-	Reason_REASON_TENANT_STATE        Reason = 48
-	Reason_REASON_TENANT_SUSPENDED    Reason = 49
-	Reason_REASON_OWNER_PRESENT       Reason = 50
-	// Hooks.
-	Reason_REASON_HOOK_SOURCE_UNKNOWN    Reason = 60
+	// The organization's state does not allow this. The message names the state.
+	Reason_REASON_TENANT_STATE Reason = 48
+	// An operator has suspended the organization. Contact whoever runs this
+	// service.
+	Reason_REASON_TENANT_SUSPENDED Reason = 49
+	// The organization has an owner, so the owner invitation is closed. Let an
+	// owner invite people.
+	Reason_REASON_OWNER_PRESENT Reason = 50
+	// There is no such hook source or secret. Check the name and the id.
+	Reason_REASON_HOOK_SOURCE_UNKNOWN Reason = 60
+	// A header of Standard Webhooks is missing. Send webhook-id,
+	// webhook-timestamp and webhook-signature.
 	Reason_REASON_HOOK_SIGNATURE_MISSING Reason = 61
+	// No signature fits the id, the time and the bytes of the body under a live
+	// secret of the source. Check the secret, and sign the bytes as sent.
 	Reason_REASON_HOOK_SIGNATURE_INVALID Reason = 62
+	// The time of the message is unreadable or more than five minutes off. Check
+	// the sender's clock, and sign again for each attempt.
 	Reason_REASON_HOOK_TIMESTAMP_INVALID Reason = 63
-	Reason_REASON_HOOK_MESSAGE_REUSED    Reason = 64
-	Reason_REASON_HOOK_SOURCE_EXISTS     Reason = 65
-	Reason_REASON_HOOK_SECRET_LIMIT      Reason = 66
-	// Operations and operators.
-	Reason_REASON_OPERATION_NOT_FOUND       Reason = 80
+	// The webhook-id was used with another body. Give each message an id of its
+	// own.
+	Reason_REASON_HOOK_MESSAGE_REUSED Reason = 64
+	// There is a hook source of this name. Choose another, or use the one there
+	// is.
+	Reason_REASON_HOOK_SOURCE_EXISTS Reason = 65
+	// The source has as many live secrets as it may. Retire one first.
+	Reason_REASON_HOOK_SECRET_LIMIT Reason = 66
+	// There is no such operation, or the key may not see it. Check the id.
+	Reason_REASON_OPERATION_NOT_FOUND Reason = 80
+	// The operation has ended. Read its state.
 	Reason_REASON_OPERATION_NOT_CANCELLABLE Reason = 81
-	Reason_REASON_OPERATOR_NOT_FOUND        Reason = 82
-	Reason_REASON_OPERATOR_EXISTS           Reason = 83
-	// Accounts.
-	Reason_REASON_REGISTRATION_CLOSED  Reason = 100
-	Reason_REASON_TOKEN_INVALID        Reason = 101
-	Reason_REASON_PASSWORD_TOO_SHORT   Reason = 102
-	Reason_REASON_PASSWORD_TOO_LONG    Reason = 103
-	Reason_REASON_USER_LIMIT           Reason = 104
-	Reason_REASON_ACCOUNT_EXISTS       Reason = 105
+	// There is no such operator key. Check the id.
+	Reason_REASON_OPERATOR_NOT_FOUND Reason = 82
+	// There is an operator key of this name. Choose another name.
+	Reason_REASON_OPERATOR_EXISTS Reason = 83
+	// The organization takes invited people only. Ask for an invitation.
+	Reason_REASON_REGISTRATION_CLOSED Reason = 100
+	// The token of the link is unknown, used, replaced or expired; the answer
+	// does not say which. Ask for a new mail.
+	Reason_REASON_TOKEN_INVALID Reason = 101
+	// The new password has fewer characters than the least. Choose a longer one;
+	// a sentence is fine.
+	Reason_REASON_PASSWORD_TOO_SHORT Reason = 102
+	// The new password has more characters than the most. Choose a shorter one.
+	Reason_REASON_PASSWORD_TOO_LONG Reason = 103
+	// The organization has as many accounts as it may. Delete one, or ask whoever
+	// runs this service for more.
+	Reason_REASON_USER_LIMIT Reason = 104
+	// The address has an account in this organization. Log in with its password.
+	Reason_REASON_ACCOUNT_EXISTS Reason = 105
+	// There is no such invitation. Check the id.
 	Reason_REASON_INVITATION_NOT_FOUND Reason = 106
-	// Lists.
-	Reason_REASON_CURSOR_INVALID  Reason = 120
-	Reason_REASON_FILTER_INVALID  Reason = 121
-	Reason_REASON_SORT_INVALID    Reason = 122
-	Reason_REASON_FIELDS_INVALID  Reason = 123
+	// The cursor is not a next_cursor of this list with this filter and order.
+	// Leave it out to start again.
+	Reason_REASON_CURSOR_INVALID Reason = 120
+	// The filter cannot be read, or names a field, operator or value that is not
+	// allowed. The message says where and what is.
+	Reason_REASON_FILTER_INVALID Reason = 121
+	// The order names a field that cannot be sorted by, or names one twice. The
+	// message lists those that can.
+	Reason_REASON_SORT_INVALID Reason = 122
+	// The selection names a field that there is not. The message lists those
+	// there are.
+	Reason_REASON_FIELDS_INVALID Reason = 123
+	// The call cannot include this. The message lists what it can.
 	Reason_REASON_INCLUDE_INVALID Reason = 124
-	Reason_REASON_SEARCH_INVALID  Reason = 125
-	// People and roles.
-	Reason_REASON_USER_NOT_FOUND      Reason = 140
-	Reason_REASON_LAST_OWNER          Reason = 141
-	Reason_REASON_GRANT_ABOVE_OWN     Reason = 142
-	Reason_REASON_USER_NOT_DELETED    Reason = 143
-	Reason_REASON_USER_DELETED        Reason = 144
-	Reason_REASON_ROLE_NOT_FOUND      Reason = 145
-	Reason_REASON_ROLE_EXISTS         Reason = 146
-	Reason_REASON_ROLE_BUILTIN        Reason = 147
-	Reason_REASON_ROLE_IN_USE         Reason = 148
-	Reason_REASON_INVITATION_EXISTS   Reason = 149
+	// The search text is empty, too long, or combined with what it cannot be
+	// combined with. The message says which.
+	Reason_REASON_SEARCH_INVALID Reason = 125
+	// There is no such person in this organization. Check the id.
+	Reason_REASON_USER_NOT_FOUND Reason = 140
+	// An organization keeps one active owner. Make somebody else an owner first.
+	Reason_REASON_LAST_OWNER Reason = 141
+	// The role or key would have a permission that the caller does not hold.
+	// Grant what you hold, or ask somebody who holds it.
+	Reason_REASON_GRANT_ABOVE_OWN Reason = 142
+	// Only a deleted account can be restored, and this one is not. There is
+	// nothing to do.
+	Reason_REASON_USER_NOT_DELETED Reason = 143
+	// The account has been deleted. Restore it first.
+	Reason_REASON_USER_DELETED Reason = 144
+	// There is no such role in this organization. Check the id or the name.
+	Reason_REASON_ROLE_NOT_FOUND Reason = 145
+	// There is a role of this name. Choose another name.
+	Reason_REASON_ROLE_EXISTS Reason = 146
+	// The roles that come with an organization cannot be changed. Make a role of
+	// your own.
+	Reason_REASON_ROLE_BUILTIN Reason = 147
+	// People, keys or open invitations have the role. Take it from them first.
+	Reason_REASON_ROLE_IN_USE Reason = 148
+	// The address has an open invitation. Send that one again, or revoke it
+	// first.
+	Reason_REASON_INVITATION_EXISTS Reason = 149
+	// The invitation has been accepted or revoked, or has expired. Invite the
+	// person again.
 	Reason_REASON_INVITATION_NOT_OPEN Reason = 150
-	Reason_REASON_ROLE_LIMIT          Reason = 151
-	// API keys.
-	Reason_REASON_API_KEY_NOT_FOUND         Reason = 160
-	Reason_REASON_API_KEY_REVOKED           Reason = 161
-	Reason_REASON_API_KEY_LIMIT             Reason = 162
+	// The organization, or the person, has as many roles as there may be. Delete
+	// one first.
+	Reason_REASON_ROLE_LIMIT Reason = 151
+	// There is no such API key, or the caller may not see it. Check the id.
+	Reason_REASON_API_KEY_NOT_FOUND Reason = 160
+	// The API key has been revoked, which cannot be undone. Make a new one.
+	Reason_REASON_API_KEY_REVOKED Reason = 161
+	// There are as many live API keys as there may be. Revoke one first.
+	Reason_REASON_API_KEY_LIMIT Reason = 162
+	// There is no such service account. Check the id.
 	Reason_REASON_SERVICE_ACCOUNT_NOT_FOUND Reason = 163
-	Reason_REASON_SERVICE_ACCOUNT_EXISTS    Reason = 164
-	Reason_REASON_SERVICE_ACCOUNT_LIMIT     Reason = 165
+	// There is a service account of this name. Choose another name.
+	Reason_REASON_SERVICE_ACCOUNT_EXISTS Reason = 164
+	// There are as many service accounts as there may be. Delete one first.
+	Reason_REASON_SERVICE_ACCOUNT_LIMIT Reason = 165
 )
 
 // Enum value maps for Reason.
@@ -153,6 +279,8 @@ var (
 		27:  "REASON_RATE_LIMITED",
 		28:  "REASON_CREDENTIAL_KIND",
 		29:  "REASON_ADDRESS_NOT_ALLOWED",
+		30:  "REASON_FORM_FOREIGN",
+		31:  "REASON_FORM_EXPIRED",
 		40:  "REASON_TENANT_NOT_ACTIVE",
 		41:  "REASON_TENANT_NOT_FOUND",
 		42:  "REASON_TENANT_UNREACHABLE",
@@ -238,6 +366,8 @@ var (
 		"REASON_RATE_LIMITED":              27,
 		"REASON_CREDENTIAL_KIND":           28,
 		"REASON_ADDRESS_NOT_ALLOWED":       29,
+		"REASON_FORM_FOREIGN":              30,
+		"REASON_FORM_EXPIRED":              31,
 		"REASON_TENANT_NOT_ACTIVE":         40,
 		"REASON_TENANT_NOT_FOUND":          41,
 		"REASON_TENANT_UNREACHABLE":        42,
@@ -325,7 +455,7 @@ var File_tenantry_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xdc\x12\n" +
+	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\x8e\x13\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\x01\x12\x17\n" +
@@ -357,7 +487,9 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\vREASON_BUSY\x10\x1a\x12\x17\n" +
 	"\x13REASON_RATE_LIMITED\x10\x1b\x12\x1a\n" +
 	"\x16REASON_CREDENTIAL_KIND\x10\x1c\x12\x1e\n" +
-	"\x1aREASON_ADDRESS_NOT_ALLOWED\x10\x1d\x12\x1c\n" +
+	"\x1aREASON_ADDRESS_NOT_ALLOWED\x10\x1d\x12\x17\n" +
+	"\x13REASON_FORM_FOREIGN\x10\x1e\x12\x17\n" +
+	"\x13REASON_FORM_EXPIRED\x10\x1f\x12\x1c\n" +
 	"\x18REASON_TENANT_NOT_ACTIVE\x10(\x12\x1b\n" +
 	"\x17REASON_TENANT_NOT_FOUND\x10)\x12\x1d\n" +
 	"\x19REASON_TENANT_UNREACHABLE\x10*\x12\x15\n" +

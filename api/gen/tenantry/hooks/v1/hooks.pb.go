@@ -275,8 +275,18 @@ type ListHookSourcesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter and sort.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over name and created_at:
+	// name==crm*. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of name and created_at,
+	// each with "-" in front for descending; created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of name, callback_url, created_at and secrets;
+	// everything when absent.
+	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -325,11 +335,35 @@ func (x *ListHookSourcesRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListHookSourcesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListHookSourcesRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListHookSourcesRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
 type ListHookSourcesResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Sources []*HookSource          `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -376,6 +410,13 @@ func (x *ListHookSourcesResponse) GetNextCursor() string {
 		return x.NextCursor
 	}
 	return ""
+}
+
+func (x *ListHookSourcesResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
 }
 
 type AddHookSecretRequest struct {
@@ -588,14 +629,18 @@ const file_tenantry_hooks_v1_hooks_proto_rawDesc = "" +
 	"\x18CreateHookSourceResponse\x125\n" +
 	"\x06source\x18\x01 \x01(\v2\x1d.tenantry.hooks.v1.HookSourceR\x06source\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\tR\x06secret\x12!\n" +
-	"\foperator_key\x18\x03 \x01(\tR\voperatorKey\"[\n" +
+	"\foperator_key\x18\x03 \x01(\tR\voperatorKey\"\xbd\x01\n" +
 	"\x16ListHookSourcesRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"s\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\"\x96\x01\n" +
 	"\x17ListHookSourcesResponse\x127\n" +
 	"\asources\x18\x01 \x03(\v2\x1d.tenantry.hooks.v1.HookSourceR\asources\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"M\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields\"M\n" +
 	"\x14AddHookSecretRequest\x125\n" +
 	"\x06source\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{1,39}$R\x06source\"b\n" +
 	"\x15AddHookSecretResponse\x121\n" +
@@ -604,10 +649,10 @@ const file_tenantry_hooks_v1_hooks_proto_rawDesc = "" +
 	"\x17RetireHookSecretRequest\x125\n" +
 	"\x06source\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^[a-z][a-z0-9-]{1,39}$R\x06source\x12%\n" +
 	"\tsecret_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\bsecretId\"\x1a\n" +
-	"\x18RetireHookSecretResponse2\x98\x06\n" +
+	"\x18RetireHookSecretResponse2\x9b\x06\n" +
 	"\vHookService\x12\xbb\x01\n" +
-	"\x10CreateHookSource\x12*.tenantry.hooks.v1.CreateHookSourceRequest\x1a+.tenantry.hooks.v1.CreateHookSourceResponse\"N\xaa\xbb\x18/\b\x01\x12\x01\x03\"\fhooks.manage(\x020\x01:\x13hook_source.createdJ\x01A\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/hook-sources\x12\xa3\x01\n" +
-	"\x0fListHookSources\x12).tenantry.hooks.v1.ListHookSourcesRequest\x1a*.tenantry.hooks.v1.ListHookSourcesResponse\"9\xaa\xbb\x18\x1a\b\x01\x12\x01\x03\"\fhooks.manage(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/hook-sources\x90\x02\x01\x12\xc2\x01\n" +
+	"\x10CreateHookSource\x12*.tenantry.hooks.v1.CreateHookSourceRequest\x1a+.tenantry.hooks.v1.CreateHookSourceResponse\"N\xaa\xbb\x18/\b\x01\x12\x01\x03\"\fhooks.manage(\x020\x01:\x13hook_source.createdJ\x01A\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/hook-sources\x12\xa6\x01\n" +
+	"\x0fListHookSources\x12).tenantry.hooks.v1.ListHookSourcesRequest\x1a*.tenantry.hooks.v1.ListHookSourcesResponse\"<\xaa\xbb\x18\x1d\b\x01\x12\x01\x03\"\fhooks.manage(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/hook-sources\x90\x02\x01\x12\xc2\x01\n" +
 	"\rAddHookSecret\x12'.tenantry.hooks.v1.AddHookSecretRequest\x1a(.tenantry.hooks.v1.AddHookSecretResponse\"^\xaa\xbb\x18.\b\x01\x12\x01\x03\"\fhooks.manage(\x020\x01:\x11hook_secret.addedJ\x02<B\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/hook-sources/{source}/secrets\x12\xdf\x01\n" +
 	"\x10RetireHookSecret\x12*.tenantry.hooks.v1.RetireHookSecretRequest\x1a+.tenantry.hooks.v1.RetireHookSecretResponse\"r\xaa\xbb\x18/\b\x01\x12\x01\x03\"\fhooks.manage(\x020\x02:\x13hook_secret.retiredJ\x01<\x82\xd3\xe4\x93\x029:\x01*\"4/v1/hook-sources/{source}/secrets/{secret_id}:retireB\xb5\x01\n" +
 	"\x15com.tenantry.hooks.v1B\n" +

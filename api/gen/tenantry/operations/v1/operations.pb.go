@@ -309,8 +309,19 @@ type ListOperationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter and sort.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over id, kind, tenant_id, state, reason, created_at and ended_at:
+	// state=in=(pending,running). Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of created_at,
+	// each with "-" in front for descending; -created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of id, kind, tenant_id, workflow_id, state, reason, created_at
+	// and ended_at;
+	// everything when absent.
+	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -359,11 +370,35 @@ func (x *ListOperationsRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListOperationsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListOperationsRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListOperationsRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
 type ListOperationsResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Operations []*Operation           `protobuf:"bytes,1,rep,name=operations,proto3" json:"operations,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,6 +445,13 @@ func (x *ListOperationsResponse) GetNextCursor() string {
 		return x.NextCursor
 	}
 	return ""
+}
+
+func (x *ListOperationsResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
 }
 
 type WaitOperationRequest struct {
@@ -532,16 +574,20 @@ const file_tenantry_operations_v1_operations_proto_rawDesc = "" +
 	"\x12progress_available\x18\n" +
 	" \x01(\bR\x11progressAvailable\"/\n" +
 	"\x13GetOperationRequest\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"Z\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xbc\x01\n" +
 	"\x15ListOperationsRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"|\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\"\x9f\x01\n" +
 	"\x16ListOperationsResponse\x12A\n" +
 	"\n" +
 	"operations\x18\x01 \x03(\v2!.tenantry.operations.v1.OperationR\n" +
 	"operations\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"d\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields\"d\n" +
 	"\x14WaitOperationRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x122\n" +
 	"\x0ftimeout_seconds\x18\x02 \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x19(\x00R\x0etimeoutSeconds\"2\n" +
@@ -552,10 +598,10 @@ const file_tenantry_operations_v1_operations_proto_rawDesc = "" +
 	"\x17OPERATION_STATE_PENDING\x10\x01\x12\x1b\n" +
 	"\x17OPERATION_STATE_RUNNING\x10\x02\x12\x1d\n" +
 	"\x19OPERATION_STATE_SUCCEEDED\x10\x03\x12\x1a\n" +
-	"\x16OPERATION_STATE_FAILED\x10\x042\xd5\x05\n" +
+	"\x16OPERATION_STATE_FAILED\x10\x042\xd8\x05\n" +
 	"\x10OperationService\x12\x9f\x01\n" +
-	"\fGetOperation\x12+.tenantry.operations.v1.GetOperationRequest\x1a!.tenantry.operations.v1.Operation\"?\xaa\xbb\x18\x1d\b\x01\x12\x01\x03\"\x0foperations.read(\x010\x01J\x01P\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/operations/{id}\x90\x02\x01\x12\xab\x01\n" +
-	"\x0eListOperations\x12-.tenantry.operations.v1.ListOperationsRequest\x1a..tenantry.operations.v1.ListOperationsResponse\":\xaa\xbb\x18\x1d\b\x01\x12\x01\x03\"\x0foperations.read(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/operations\x90\x02\x01\x12\xa6\x01\n" +
+	"\fGetOperation\x12+.tenantry.operations.v1.GetOperationRequest\x1a!.tenantry.operations.v1.Operation\"?\xaa\xbb\x18\x1d\b\x01\x12\x01\x03\"\x0foperations.read(\x010\x01J\x01P\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/operations/{id}\x90\x02\x01\x12\xae\x01\n" +
+	"\x0eListOperations\x12-.tenantry.operations.v1.ListOperationsRequest\x1a..tenantry.operations.v1.ListOperationsResponse\"=\xaa\xbb\x18 \b\x01\x12\x01\x03\"\x0foperations.read(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/operations\x90\x02\x01\x12\xa6\x01\n" +
 	"\rWaitOperation\x12,.tenantry.operations.v1.WaitOperationRequest\x1a!.tenantry.operations.v1.Operation\"D\xaa\xbb\x18\x1d\b\x01\x12\x01\x03\"\x0foperations.read(\x010\x01J\x01P\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/operations/{id}:wait\x12\xc7\x01\n" +
 	"\x0fCancelOperation\x12..tenantry.operations.v1.CancelOperationRequest\x1a!.tenantry.operations.v1.Operation\"a\xaa\xbb\x188\b\x01\x12\x01\x03\"\rtenants.write(\x020\x02:\x1aoperation.cancel_requestedJ\x02PQ\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/operations/{id}:cancelB\xdd\x01\n" +
 	"\x1acom.tenantry.operations.v1B\x0fOperationsProtoP\x01Z4tenantry/api/gen/tenantry/operations/v1;operationsv1\xa2\x02\x03TOX\xaa\x02\x16Tenantry.Operations.V1\xca\x02\x16Tenantry\\Operations\\V1\xe2\x02\"Tenantry\\Operations\\V1\\GPBMetadata\xea\x02\x18Tenantry::Operations::V1b\x06proto3"

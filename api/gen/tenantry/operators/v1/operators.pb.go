@@ -228,8 +228,18 @@ type ListOperatorKeysRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter and sort.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over id, name, created_at, expires_at and revoked_at:
+	// revoked_at=null=true. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of name, created_at and expires_at,
+	// each with "-" in front for descending; created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of id, name, scopes, created_at, expires_at and revoked_at;
+	// everything when absent.
+	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,11 +288,35 @@ func (x *ListOperatorKeysRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListOperatorKeysRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListOperatorKeysRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListOperatorKeysRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
 type ListOperatorKeysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Keys  []*OperatorKey         `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -329,6 +363,13 @@ func (x *ListOperatorKeysResponse) GetNextCursor() string {
 		return x.NextCursor
 	}
 	return ""
+}
+
+func (x *ListOperatorKeysResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
 }
 
 type RevokeOperatorKeyRequest struct {
@@ -434,20 +475,24 @@ const file_tenantry_operators_v1_operators_proto_rawDesc = "" +
 	"expireDays\"e\n" +
 	"\x19CreateOperatorKeyResponse\x126\n" +
 	"\x04meta\x18\x01 \x01(\v2\".tenantry.operators.v1.OperatorKeyR\x04meta\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"\\\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\xbe\x01\n" +
 	"\x17ListOperatorKeysRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"s\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\"\x96\x01\n" +
 	"\x18ListOperatorKeysResponse\x126\n" +
 	"\x04keys\x18\x01 \x03(\v2\".tenantry.operators.v1.OperatorKeyR\x04keys\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"4\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields\"4\n" +
 	"\x18RevokeOperatorKeyRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\x1b\n" +
-	"\x19RevokeOperatorKeyResponse2\xcb\x04\n" +
+	"\x19RevokeOperatorKeyResponse2\xce\x04\n" +
 	"\x0fOperatorService\x12\xc0\x01\n" +
-	"\x11CreateOperatorKey\x12/.tenantry.operators.v1.CreateOperatorKeyRequest\x1a0.tenantry.operators.v1.CreateOperatorKeyResponse\"H\xaa\xbb\x18(\b\x01\x12\x01\x03\"\x03ops(\x020\x01:\x14operator_key.createdJ\x02S\x18\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/operator-keys\x12\xa6\x01\n" +
-	"\x10ListOperatorKeys\x12..tenantry.operators.v1.ListOperatorKeysRequest\x1a/.tenantry.operators.v1.ListOperatorKeysResponse\"1\xaa\xbb\x18\x11\b\x01\x12\x01\x03\"\x03ops(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/operator-keys\x90\x02\x01\x12\xcb\x01\n" +
+	"\x11CreateOperatorKey\x12/.tenantry.operators.v1.CreateOperatorKeyRequest\x1a0.tenantry.operators.v1.CreateOperatorKeyResponse\"H\xaa\xbb\x18(\b\x01\x12\x01\x03\"\x03ops(\x020\x01:\x14operator_key.createdJ\x02S\x18\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/operator-keys\x12\xa9\x01\n" +
+	"\x10ListOperatorKeys\x12..tenantry.operators.v1.ListOperatorKeysRequest\x1a/.tenantry.operators.v1.ListOperatorKeysResponse\"4\xaa\xbb\x18\x14\b\x01\x12\x01\x03\"\x03ops(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/operator-keys\x90\x02\x01\x12\xcb\x01\n" +
 	"\x11RevokeOperatorKey\x12/.tenantry.operators.v1.RevokeOperatorKeyRequest\x1a0.tenantry.operators.v1.RevokeOperatorKeyResponse\"S\xaa\xbb\x18'\b\x01\x12\x01\x03\"\x03ops(\x020\x02:\x14operator_key.revokedJ\x01R\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/operator-keys/{id}:revokeB\xd5\x01\n" +
 	"\x19com.tenantry.operators.v1B\x0eOperatorsProtoP\x01Z2tenantry/api/gen/tenantry/operators/v1;operatorsv1\xa2\x02\x03TOX\xaa\x02\x15Tenantry.Operators.V1\xca\x02\x15Tenantry\\Operators\\V1\xe2\x02!Tenantry\\Operators\\V1\\GPBMetadata\xea\x02\x17Tenantry::Operators::V1b\x06proto3"
 

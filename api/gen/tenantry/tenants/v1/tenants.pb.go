@@ -397,8 +397,19 @@ type ListTenantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter and sort.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over id, slug, name, state, schema_version, created_at and activated_at:
+	// state==active;slug==a*. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of slug, name, created_at and activated_at,
+	// each with "-" in front for descending; created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of id, slug, name, state, schema_version, created_at, activated_at
+	// and url;
+	// everything when absent.
+	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,11 +458,35 @@ func (x *ListTenantsRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListTenantsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListTenantsRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListTenantsRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
 type ListTenantsResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Tenants []*Tenant              `protobuf:"bytes,1,rep,name=tenants,proto3" json:"tenants,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +535,13 @@ func (x *ListTenantsResponse) GetNextCursor() string {
 	return ""
 }
 
+func (x *ListTenantsResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
+}
+
 var File_tenantry_tenants_v1_tenants_proto protoreflect.FileDescriptor
 
 const file_tenantry_tenants_v1_tenants_proto_rawDesc = "" +
@@ -530,24 +572,28 @@ const file_tenantry_tenants_v1_tenants_proto_rawDesc = "" +
 	"\x03url\x18\a \x01(\tR\x03url\x12%\n" +
 	"\x0eschema_version\x18\b \x01(\x03R\rschemaVersion\",\n" +
 	"\x10GetTenantRequest\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"W\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xb9\x01\n" +
 	"\x12ListTenantsRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"m\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\"\x90\x01\n" +
 	"\x13ListTenantsResponse\x125\n" +
 	"\atenants\x18\x01 \x03(\v2\x1b.tenantry.tenants.v1.TenantR\atenants\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor*\x98\x01\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields*\x98\x01\n" +
 	"\vTenantState\x12\x1c\n" +
 	"\x18TENANT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15TENANT_STATE_RESERVED\x10\x01\x12\x1d\n" +
 	"\x19TENANT_STATE_PROVISIONING\x10\x02\x12\x18\n" +
 	"\x14TENANT_STATE_FAILING\x10\x03\x12\x17\n" +
-	"\x13TENANT_STATE_ACTIVE\x10\x042\xdc\x03\n" +
+	"\x13TENANT_STATE_ACTIVE\x10\x042\xdf\x03\n" +
 	"\rTenantService\x12\xa4\x01\n" +
 	"\fCreateTenant\x12(.tenantry.tenants.v1.CreateTenantRequest\x1a!.tenantry.operations.v1.Operation\"G\xaa\xbb\x18-\b\x01\x12\x01\x03\"\rtenants.write(\x020\x02:\x0ftenant.reservedJ\x02+,\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/tenants\x12\x8a\x01\n" +
-	"\tGetTenant\x12%.tenantry.tenants.v1.GetTenantRequest\x1a\x1b.tenantry.tenants.v1.Tenant\"9\xaa\xbb\x18\x1a\b\x01\x12\x01\x03\"\ftenants.read(\x010\x01J\x01)\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/tenants/{id}\x90\x02\x01\x12\x96\x01\n" +
-	"\vListTenants\x12'.tenantry.tenants.v1.ListTenantsRequest\x1a(.tenantry.tenants.v1.ListTenantsResponse\"4\xaa\xbb\x18\x1a\b\x01\x12\x01\x03\"\ftenants.read(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\r\x12\v/v1/tenants\x90\x02\x01B\xc5\x01\n" +
+	"\tGetTenant\x12%.tenantry.tenants.v1.GetTenantRequest\x1a\x1b.tenantry.tenants.v1.Tenant\"9\xaa\xbb\x18\x1a\b\x01\x12\x01\x03\"\ftenants.read(\x010\x01J\x01)\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/tenants/{id}\x90\x02\x01\x12\x99\x01\n" +
+	"\vListTenants\x12'.tenantry.tenants.v1.ListTenantsRequest\x1a(.tenantry.tenants.v1.ListTenantsResponse\"7\xaa\xbb\x18\x1d\b\x01\x12\x01\x03\"\ftenants.read(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\r\x12\v/v1/tenants\x90\x02\x01B\xc5\x01\n" +
 	"\x17com.tenantry.tenants.v1B\fTenantsProtoP\x01Z.tenantry/api/gen/tenantry/tenants/v1;tenantsv1\xa2\x02\x03TTX\xaa\x02\x13Tenantry.Tenants.V1\xca\x02\x13Tenantry\\Tenants\\V1\xe2\x02\x1fTenantry\\Tenants\\V1\\GPBMetadata\xea\x02\x15Tenantry::Tenants::V1b\x06proto3"
 
 var (

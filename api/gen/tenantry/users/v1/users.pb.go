@@ -35,7 +35,13 @@ type User struct {
 	// Logins so far.
 	LoginCount int64 `protobuf:"varint,6,opt,name=login_count,json=loginCount,proto3" json:"login_count,omitempty"`
 	// Optimistic lock.
-	Version       int64 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	Version    int64                  `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// When the account was deleted. Lists show deleted people when their filter
+	// speaks of deleted_at.
+	DeleteTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
+	// Absent unless include=roles asked for them.
+	Roles         *UserRoles `protobuf:"bytes,10,opt,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -119,6 +125,125 @@ func (x *User) GetVersion() int64 {
 	return 0
 }
 
+func (x *User) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
+func (x *User) GetDeleteTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeleteTime
+	}
+	return nil
+}
+
+func (x *User) GetRoles() *UserRoles {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+// UserRoles are the roles that a person holds, by name.
+type UserRoles struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*UserRole            `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserRoles) Reset() {
+	*x = UserRoles{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserRoles) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserRoles) ProtoMessage() {}
+
+func (x *UserRoles) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserRoles.ProtoReflect.Descriptor instead.
+func (*UserRoles) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *UserRoles) GetItems() []*UserRole {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+// UserRole is a role that a person holds.
+type UserRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserRole) Reset() {
+	*x = UserRole{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserRole) ProtoMessage() {}
+
+func (x *UserRole) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserRole.ProtoReflect.Descriptor instead.
+func (*UserRole) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *UserRole) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UserRole) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type GetMeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -127,7 +252,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[1]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -139,7 +264,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[1]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -152,7 +277,7 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{1}
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{3}
 }
 
 type GetMeResponse struct {
@@ -175,7 +300,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[2]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -187,7 +312,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[2]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -200,7 +325,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{2}
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetMeResponse) GetUser() *User {
@@ -249,15 +374,33 @@ type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter, sort and q.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over id, name, email, login_count, last_login_at, created_at, updated_at
+	// and deleted_at:
+	// name==Jo*;login_count=gt=5. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of id, name, email, login_count, last_login_at, created_at, updated_at
+	// and deleted_at,
+	// each with "-" in front for descending; created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of id, name, email, version, login_count, last_login_at,
+	// created_at, updated_at and deleted_at;
+	// everything when absent.
+	Fields string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
+	// What is loaded beside each person: roles.
+	Include string `protobuf:"bytes,6,opt,name=include,proto3" json:"include,omitempty"`
+	// Words to search in name and email: prefixes and typos are found, the best
+	// first. It replaces sort.
+	Q             string `protobuf:"bytes,7,opt,name=q,proto3" json:"q,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[3]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -269,7 +412,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[3]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -282,7 +425,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{3}
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListUsersRequest) GetLimit() int32 {
@@ -299,18 +442,56 @@ func (x *ListUsersRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListUsersRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetInclude() string {
+	if x != nil {
+		return x.Include
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetQ() string {
+	if x != nil {
+		return x.Q
+	}
+	return ""
+}
+
 type ListUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Users []*User                `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[4]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -322,7 +503,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_users_v1_users_proto_msgTypes[4]
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -335,7 +516,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{4}
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -352,11 +533,18 @@ func (x *ListUsersResponse) GetNextCursor() string {
 	return ""
 }
 
+func (x *ListUsersResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
+}
+
 var File_tenantry_users_v1_users_proto protoreflect.FileDescriptor
 
 const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtenantry/users/v1/users.proto\x12\x11tenantry.users.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xfc\x01\n" +
+	"\x1dtenantry/users/v1/users.proto\x12\x11tenantry.users.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xaa\x03\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -366,7 +554,18 @@ const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\x0flast_login_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rlastLoginTime\x12\x1f\n" +
 	"\vlogin_count\x18\x06 \x01(\x03R\n" +
 	"loginCount\x12\x18\n" +
-	"\aversion\x18\a \x01(\x03R\aversion\"\x0e\n" +
+	"\aversion\x18\a \x01(\x03R\aversion\x12;\n" +
+	"\vupdate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updateTime\x12;\n" +
+	"\vdelete_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"deleteTime\x122\n" +
+	"\x05roles\x18\n" +
+	" \x01(\v2\x1c.tenantry.users.v1.UserRolesR\x05roles\">\n" +
+	"\tUserRoles\x121\n" +
+	"\x05items\x18\x01 \x03(\v2\x1b.tenantry.users.v1.UserRoleR\x05items\".\n" +
+	"\bUserRole\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x0e\n" +
 	"\fGetMeRequest\"\xdf\x01\n" +
 	"\rGetMeResponse\x12+\n" +
 	"\x04user\x18\x01 \x01(\v2\x17.tenantry.users.v1.UserR\x04user\x12\x14\n" +
@@ -376,19 +575,25 @@ const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"session_id\x18\x04 \x01(\tR\tsessionId\x12\x1c\n" +
 	"\n" +
 	"api_key_id\x18\x05 \x01(\tR\bapiKeyId\x12,\n" +
-	"\x12service_account_id\x18\x06 \x01(\tR\x10serviceAccountId\"U\n" +
+	"\x12service_account_id\x18\x06 \x01(\tR\x10serviceAccountId\"\xf2\x01\n" +
 	"\x10ListUsersRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"c\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\x12\"\n" +
+	"\ainclude\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\ainclude\x12\x15\n" +
+	"\x01q\x18\a \x01(\tB\a\xbaH\x04r\x02\x18dR\x01q\"\x86\x01\n" +
 	"\x11ListUsersResponse\x12-\n" +
 	"\x05users\x18\x01 \x03(\v2\x17.tenantry.users.v1.UserR\x05users\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor2\x86\x02\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields2\x8b\x02\n" +
 	"\vUserService\x12k\n" +
 	"\x05GetMe\x12\x1f.tenantry.users.v1.GetMeRequest\x1a .tenantry.users.v1.GetMeResponse\"\x1f\xaa\xbb\x18\n" +
-	"\b\x02\x12\x02\x02\x04(\x010\x01\x82\xd3\xe4\x93\x02\b\x12\x06/v1/me\x90\x02\x01\x12\x89\x01\n" +
-	"\tListUsers\x12#.tenantry.users.v1.ListUsersRequest\x1a$.tenantry.users.v1.ListUsersResponse\"1\xaa\xbb\x18\x19\b\x02\x12\x02\x02\x04\x1a\n" +
-	"users.read(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\v\x12\t/v1/users\x90\x02\x01B\xb5\x01\n" +
+	"\b\x02\x12\x02\x02\x04(\x010\x01\x82\xd3\xe4\x93\x02\b\x12\x06/v1/me\x90\x02\x01\x12\x8e\x01\n" +
+	"\tListUsers\x12#.tenantry.users.v1.ListUsersRequest\x1a$.tenantry.users.v1.ListUsersResponse\"6\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\n" +
+	"users.read(\x010\x01J\x06xyz{|}\x82\xd3\xe4\x93\x02\v\x12\t/v1/users\x90\x02\x01B\xb5\x01\n" +
 	"\x15com.tenantry.users.v1B\n" +
 	"UsersProtoP\x01Z*tenantry/api/gen/tenantry/users/v1;usersv1\xa2\x02\x03TUX\xaa\x02\x11Tenantry.Users.V1\xca\x02\x11Tenantry\\Users\\V1\xe2\x02\x1dTenantry\\Users\\V1\\GPBMetadata\xea\x02\x13Tenantry::Users::V1b\x06proto3"
 
@@ -404,29 +609,35 @@ func file_tenantry_users_v1_users_proto_rawDescGZIP() []byte {
 	return file_tenantry_users_v1_users_proto_rawDescData
 }
 
-var file_tenantry_users_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_tenantry_users_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_tenantry_users_v1_users_proto_goTypes = []any{
 	(*User)(nil),                  // 0: tenantry.users.v1.User
-	(*GetMeRequest)(nil),          // 1: tenantry.users.v1.GetMeRequest
-	(*GetMeResponse)(nil),         // 2: tenantry.users.v1.GetMeResponse
-	(*ListUsersRequest)(nil),      // 3: tenantry.users.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),     // 4: tenantry.users.v1.ListUsersResponse
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*UserRoles)(nil),             // 1: tenantry.users.v1.UserRoles
+	(*UserRole)(nil),              // 2: tenantry.users.v1.UserRole
+	(*GetMeRequest)(nil),          // 3: tenantry.users.v1.GetMeRequest
+	(*GetMeResponse)(nil),         // 4: tenantry.users.v1.GetMeResponse
+	(*ListUsersRequest)(nil),      // 5: tenantry.users.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),     // 6: tenantry.users.v1.ListUsersResponse
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_tenantry_users_v1_users_proto_depIdxs = []int32{
-	5, // 0: tenantry.users.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	5, // 1: tenantry.users.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
-	0, // 2: tenantry.users.v1.GetMeResponse.user:type_name -> tenantry.users.v1.User
-	0, // 3: tenantry.users.v1.ListUsersResponse.users:type_name -> tenantry.users.v1.User
-	1, // 4: tenantry.users.v1.UserService.GetMe:input_type -> tenantry.users.v1.GetMeRequest
-	3, // 5: tenantry.users.v1.UserService.ListUsers:input_type -> tenantry.users.v1.ListUsersRequest
-	2, // 6: tenantry.users.v1.UserService.GetMe:output_type -> tenantry.users.v1.GetMeResponse
-	4, // 7: tenantry.users.v1.UserService.ListUsers:output_type -> tenantry.users.v1.ListUsersResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	7,  // 0: tenantry.users.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	7,  // 1: tenantry.users.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
+	7,  // 2: tenantry.users.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	7,  // 3: tenantry.users.v1.User.delete_time:type_name -> google.protobuf.Timestamp
+	1,  // 4: tenantry.users.v1.User.roles:type_name -> tenantry.users.v1.UserRoles
+	2,  // 5: tenantry.users.v1.UserRoles.items:type_name -> tenantry.users.v1.UserRole
+	0,  // 6: tenantry.users.v1.GetMeResponse.user:type_name -> tenantry.users.v1.User
+	0,  // 7: tenantry.users.v1.ListUsersResponse.users:type_name -> tenantry.users.v1.User
+	3,  // 8: tenantry.users.v1.UserService.GetMe:input_type -> tenantry.users.v1.GetMeRequest
+	5,  // 9: tenantry.users.v1.UserService.ListUsers:input_type -> tenantry.users.v1.ListUsersRequest
+	4,  // 10: tenantry.users.v1.UserService.GetMe:output_type -> tenantry.users.v1.GetMeResponse
+	6,  // 11: tenantry.users.v1.UserService.ListUsers:output_type -> tenantry.users.v1.ListUsersResponse
+	10, // [10:12] is the sub-list for method output_type
+	8,  // [8:10] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_tenantry_users_v1_users_proto_init() }
@@ -440,7 +651,7 @@ func file_tenantry_users_v1_users_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_users_v1_users_proto_rawDesc), len(file_tenantry_users_v1_users_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

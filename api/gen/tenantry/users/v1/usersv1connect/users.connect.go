@@ -53,7 +53,8 @@ var (
 type UserServiceClient interface {
 	// GetMe answers the caller.
 	GetMe(context.Context, *v1.GetMeRequest) (*v1.GetMeResponse, error)
-	// ListUsers answers people in the order they were created.
+	// ListUsers answers people in the order they were created, if no other is
+	// asked.
 	ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error)
 }
 
@@ -67,7 +68,8 @@ func NewUserServiceClient(client *connect.Client) UserServiceClient {
 type UserServiceHandler interface {
 	// GetMe answers the caller.
 	GetMe(context.Context, *v1.GetMeRequest) (*v1.GetMeResponse, error)
-	// ListUsers answers people in the order they were created.
+	// ListUsers answers people in the order they were created, if no other is
+	// asked.
 	ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error)
 }
 

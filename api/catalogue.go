@@ -1,0 +1,103 @@
+package api
+
+import (
+	commonv1 "tenantry/api/gen/tenantry/common/v1"
+	"tenantry/internal/apperr"
+)
+
+// entry is the contract of a reason: always of one kind, and with one HTTP
+// status.
+type entry struct {
+	Kind apperr.Kind
+	// Status is set where it is not the one of the kind.
+	Status int
+}
+
+// catalogue is every reason that may be answered. A test compares it with the
+// enum and with what the program's calls say.
+var catalogue = map[commonv1.Reason]entry{
+	commonv1.Reason_REASON_INTERNAL:                  {Kind: apperr.Internal},
+	commonv1.Reason_REASON_UNKNOWN_HOST:              {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_UNKNOWN_PATH:              {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_METHOD_NOT_ALLOWED:        {Kind: apperr.Invalid, Status: 405},
+	commonv1.Reason_REASON_UNSUPPORTED_MEDIA_TYPE:    {Kind: apperr.Invalid, Status: 415},
+	commonv1.Reason_REASON_BODY_TOO_LARGE:            {Kind: apperr.Invalid, Status: 413},
+	commonv1.Reason_REASON_MALFORMED_BODY:            {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_INVALID_ARGUMENT:          {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_UNKNOWN_PARAMETER:         {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_WRONG_HOST:                {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_FLOOD:                     {Kind: apperr.RateLimited},
+	commonv1.Reason_REASON_DEADLINE:                  {Kind: apperr.Unavailable},
+	commonv1.Reason_REASON_DRAINING:                  {Kind: apperr.Unavailable},
+	commonv1.Reason_REASON_VERSION_REQUIRED:          {Kind: apperr.Precondition, Status: 428},
+	commonv1.Reason_REASON_VERSION_CONFLICT:          {Kind: apperr.Conflict, Status: 412},
+	commonv1.Reason_REASON_IDEMPOTENCY_KEY_INVALID:   {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_IDEMPOTENCY_IN_FLIGHT:     {Kind: apperr.Conflict},
+	commonv1.Reason_REASON_IDEMPOTENCY_KEY_REUSED:    {Kind: apperr.Invalid, Status: 422},
+	commonv1.Reason_REASON_IDEMPOTENCY_UNSUPPORTED:   {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_CREDENTIAL_MISSING:        {Kind: apperr.Unauthenticated},
+	commonv1.Reason_REASON_CREDENTIAL_INVALID:        {Kind: apperr.Unauthenticated},
+	commonv1.Reason_REASON_CREDENTIAL_EXPIRED:        {Kind: apperr.Unauthenticated},
+	commonv1.Reason_REASON_PERMISSION_MISSING:        {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_SCOPE_MISSING:             {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_LOGIN_FAILED:              {Kind: apperr.Unauthenticated},
+	commonv1.Reason_REASON_BUSY:                      {Kind: apperr.Unavailable},
+	commonv1.Reason_REASON_RATE_LIMITED:              {Kind: apperr.RateLimited},
+	commonv1.Reason_REASON_CREDENTIAL_KIND:           {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_ADDRESS_NOT_ALLOWED:       {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_FORM_FOREIGN:              {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_FORM_EXPIRED:              {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_TENANT_NOT_ACTIVE:         {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_TENANT_NOT_FOUND:          {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_TENANT_UNREACHABLE:        {Kind: apperr.Unavailable},
+	commonv1.Reason_REASON_SLUG_TAKEN:                {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_SLUG_RESERVED:             {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_POOL_BUDGET:               {Kind: apperr.Unavailable},
+	commonv1.Reason_REASON_SCHEMA_OUT_OF_RANGE:       {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_CENTRAL_UNREACHABLE:       {Kind: apperr.Unavailable},
+	commonv1.Reason_REASON_TENANT_STATE:              {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_TENANT_SUSPENDED:          {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_OWNER_PRESENT:             {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_HOOK_SOURCE_UNKNOWN:       {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_HOOK_SIGNATURE_MISSING:    {Kind: apperr.Unauthenticated},
+	commonv1.Reason_REASON_HOOK_SIGNATURE_INVALID:    {Kind: apperr.Unauthenticated},
+	commonv1.Reason_REASON_HOOK_TIMESTAMP_INVALID:    {Kind: apperr.Unauthenticated},
+	commonv1.Reason_REASON_HOOK_MESSAGE_REUSED:       {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_HOOK_SOURCE_EXISTS:        {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_HOOK_SECRET_LIMIT:         {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_OPERATION_NOT_FOUND:       {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_OPERATION_NOT_CANCELLABLE: {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_OPERATOR_NOT_FOUND:        {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_OPERATOR_EXISTS:           {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_REGISTRATION_CLOSED:       {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_TOKEN_INVALID:             {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_PASSWORD_TOO_SHORT:        {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_PASSWORD_TOO_LONG:         {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_USER_LIMIT:                {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_ACCOUNT_EXISTS:            {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_INVITATION_NOT_FOUND:      {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_CURSOR_INVALID:            {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_FILTER_INVALID:            {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_SORT_INVALID:              {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_FIELDS_INVALID:            {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_INCLUDE_INVALID:           {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_SEARCH_INVALID:            {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_USER_NOT_FOUND:            {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_LAST_OWNER:                {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_GRANT_ABOVE_OWN:           {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_USER_NOT_DELETED:          {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_USER_DELETED:              {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_ROLE_NOT_FOUND:            {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_ROLE_EXISTS:               {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_ROLE_BUILTIN:              {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_ROLE_IN_USE:               {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_INVITATION_EXISTS:         {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_INVITATION_NOT_OPEN:       {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_ROLE_LIMIT:                {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_API_KEY_NOT_FOUND:         {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_API_KEY_REVOKED:           {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_API_KEY_LIMIT:             {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_SERVICE_ACCOUNT_NOT_FOUND: {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_SERVICE_ACCOUNT_EXISTS:    {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_SERVICE_ACCOUNT_LIMIT:     {Kind: apperr.Precondition},
+}

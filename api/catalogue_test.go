@@ -1,0 +1,334 @@
+package api
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"buf.build/go/protovalidate"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	commonv1 "tenantry/api/gen/tenantry/common/v1"
+	"tenantry/internal/apperr"
+	"tenantry/internal/i18n"
+)
+
+// Every reason that the program's calls say is in the enum, and each of the
+// enum has one kind, the one that the calls give it. The test reads the calls,
+// so a new one cannot be forgotten.
+func TestCatalogue_EveryReasonIsOfOneKind(t *testing.T) {
+	t.Parallel()
+	for value, name := range commonv1.Reason_name {
+		_, ok := catalogue[commonv1.Reason(value)]
+		require.Equal(t, value != 0, ok, "%s: the enum and api/catalogue.go differ", name)
+	}
+	for r, e := range catalogue {
+		require.Contains(t, commonv1.Reason_name, int32(r))
+		require.Contains(t, apperr.Kinds, e.Kind)
+	}
+	said := sourceOf(t)
+	require.Greater(t, len(said.reasons), 40)
+	for _, use := range said.reasons {
+		value, ok := commonv1.Reason_value["REASON_"+use.reason]
+		require.True(t, ok, "%s: reason %s is not in tenantry.common.v1.Reason", use.at, use.reason)
+		if use.kind != "" {
+			require.Equal(t, catalogue[commonv1.Reason(value)].Kind, kindCalled(t, use.kind), "%s: reason %s has another kind in api/catalogue.go", use.at, use.reason)
+		}
+	}
+}
+
+func TestCatalogue_EveryReasonIsSaidInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for _, name := range commonv1.Reason_name {
+		want = append(want, strings.TrimPrefix(name, "REASON_"))
+	}
+	slices.Sort(want)
+	// That the languages agree, i18n has seen to when the program started.
+	require.Equal(t, want, impreciseIDs(i18n.IDs("reason")), "internal/i18n/messages/reason/*.json and the enum differ")
+}
+
+func TestCatalogue_EveryRuleIsSaidInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	want := map[string]bool{"other": true}
+	for rule := range sourceOf(t).rules {
+		want[i18n.RuleKey(rule)] = true
+	}
+	for rule := range schemaRules(t) {
+		want[i18n.RuleKey(rule)] = true
+	}
+	require.Greater(t, len(want), 25)
+	require.Equal(t, slices.Sorted(maps.Keys(want)), impreciseIDs(i18n.IDs("rule")),
+		"internal/i18n/messages/rule/*.json differs from the rules of the protos and of the program")
+}
+
+// Precise sentences are said only where somebody gives their parameters.
+func TestCatalogue_PreciseSentencesAreReachable(t *testing.T) {
+	t.Parallel()
+	params := sourceOf(t).params
+	for rule := range schemaRules(t) {
+		for _, name := range strings.FieldsFunc(rule, func(r rune) bool { return r == '.' }) {
+			params[name] = true
+			for _, bound := range strings.Split(name, "_") { // gte_lte
+				params[bound] = true
+			}
+		}
+	}
+	for _, section := range []string{"reason", "rule"} {
+		for _, id := range i18n.IDs(section) {
+			if !strings.HasSuffix(id, ".precise") {
+				continue
+			}
+			p := i18n.Params{}
+			for name := range params {
+				p[name] = "7"
+			}
+			_, ok := i18n.Text(i18n.English, section+"."+id, p)
+			require.True(t, ok, "%s.%s: no call gives what it names", section, id)
+		}
+	}
+}
+
+func TestCatalogue_EveryTextOfThePagesIsUsed(t *testing.T) {
+	t.Parallel()
+	quoted, used := regexp.MustCompile(`"([a-z_]+(?:\.[a-z_]+)?)"`), map[string]bool{"invitation.title": true, "verify.title": true}
+	for _, path := range []string{"pages/pages.go", "pages/page.html"} {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, found := range quoted.FindAllStringSubmatch(string(text), -1) {
+			used[found[1]] = true
+		}
+	}
+	for _, id := range i18n.IDs("page") {
+		require.True(t, used[id], "page.%s is not used", id)
+	}
+}
+
+// The page is what make generate writes.
+func TestCatalogue_ThePageExplainsEveryReason(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("proto/tenantry/common/v1/reason.proto")
+	require.NoError(t, err)
+	page, err := CataloguePage(string(source))
+	require.NoError(t, err)
+	committed, err := os.ReadFile("../docs/generated/errors.md")
+	require.NoError(t, err)
+	require.Equal(t, string(committed), page, "run make generate")
+	for r := range catalogue {
+		require.Equal(t, 1, strings.Count(page, `<a id="`+reasonName(r)+`">`), r)
+	}
+	_, err = CataloguePage(strings.Replace(string(source), "  // Choose another.", "", 1))
+	require.NoError(t, err)
+	bare := regexp.MustCompile(`(?m)^  //.*\n`).ReplaceAllString(string(source), "")
+	_, err = CataloguePage(bare)
+	require.Error(t, err, "a reason without a comment")
+}
+
+// impreciseIDs drops the precise forms.
+func impreciseIDs(ids []string) []string {
+	return slices.DeleteFunc(ids, func(id string) bool { return strings.HasSuffix(id, ".precise") })
+}
+
+func kindCalled(t *testing.T, name string) apperr.Kind {
+	t.Helper()
+	for _, k := range apperr.Kinds {
+		if strings.ReplaceAll(k.String(), "_", "") == strings.ToLower(name) {
+			return k
+		}
+	}
+	require.Fail(t, "no such kind", name)
+	return apperr.Internal
+}
+
+// said is what the program's source says about errors.
+type said struct {
+	reasons       []reasonUse
+	rules, params map[string]bool
+}
+
+type reasonUse struct{ at, kind, reason string }
+
+// sourceOf reads every file that is no test, ours and not generated.
+func sourceOf(t *testing.T) said {
+	t.Helper()
+	out := said{rules: map[string]bool{}, params: map[string]bool{}}
+	for _, dir := range []string{".", "../internal", "../activities"} {
+		require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "gen/") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			require.NoError(t, err)
+			ast.Inspect(file, func(n ast.Node) bool { out.look(path, n); return true })
+			return nil
+		}))
+	}
+	return out
+}
+
+func (s *said) look(path string, n ast.Node) {
+	switch n := n.(type) {
+	case *ast.CallExpr:
+		s.call(path, calledName(n.Fun), n.Args)
+	case *ast.AssignStmt:
+		for i, left := range n.Lhs {
+			if sel, ok := left.(*ast.SelectorExpr); ok && sel.Sel.Name == "Reason" && len(n.Rhs) == len(n.Lhs) {
+				s.reason(path, "", literal(n.Rhs[i]))
+			}
+		}
+	case *ast.KeyValueExpr:
+		key, _ := n.Key.(*ast.Ident)
+		if text := literal(n.Value); key != nil && key.Name == "Rule" && text != "" {
+			s.rules[text] = true
+		}
+	}
+}
+
+func (s *said) call(path, name string, args []ast.Expr) {
+	switch name {
+	case "apperr.New", "apperr.Newf", "New", "Newf":
+		if len(args) >= 3 {
+			kind, _ := args[0].(*ast.SelectorExpr)
+			if kind != nil {
+				s.reason(path, kind.Sel.Name, literal(args[1]))
+			}
+		}
+	case "apperr.InvalidField", "InvalidField":
+		if text := literal(args[1]); text != "" {
+			s.rules[text] = true
+		}
+	case "passwordError":
+		s.reason(path, "", literal(args[0]))
+		s.rules[literal(args[1])] = true
+		s.params[literal(args[3])] = true
+	case "WithParams":
+		for i := 0; i < len(args); i += 2 {
+			s.params[literal(args[i])] = true
+		}
+	}
+}
+
+func (s *said) reason(path, kind, reason string) {
+	if reason != "" {
+		s.reasons = append(s.reasons, reasonUse{path, kind, reason})
+	}
+}
+
+// calledName is the function of a package, the method of anything else.
+func calledName(fun ast.Expr) string {
+	switch fun := fun.(type) {
+	case *ast.Ident:
+		return fun.Name
+	case *ast.SelectorExpr:
+		if pkg, ok := fun.X.(*ast.Ident); ok && pkg.Name == "apperr" {
+			return "apperr." + fun.Sel.Name
+		}
+		return fun.Sel.Name
+	}
+	return ""
+}
+
+func literal(e ast.Expr) string {
+	lit, ok := e.(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return ""
+	}
+	text, _ := strconv.Unquote(lit.Value) // it has compiled
+	return text
+}
+
+// schemaRules is every rule id that a request of our protos can break.
+func schemaRules(t *testing.T) map[string]bool {
+	t.Helper()
+	out, seen := map[string]bool{}, map[protoreflect.FullName]bool{}
+	eachMethod(func(m protoreflect.MethodDescriptor) { messageRules(t, m.Input(), out, seen) })
+	return out
+}
+
+func messageRules(t *testing.T, d protoreflect.MessageDescriptor, out map[string]bool, seen map[protoreflect.FullName]bool) {
+	t.Helper()
+	if seen[d.FullName()] || strings.HasPrefix(string(d.FullName()), "google.") {
+		return
+	}
+	seen[d.FullName()] = true
+	whole, err := protovalidate.ResolveMessageRules(d)
+	require.NoError(t, err)
+	for _, rule := range whole.GetCel() {
+		out[rule.GetId()] = true
+	}
+	require.Empty(t, whole.GetOneof(), "%s: rules over oneofs are not looked at yet", d.FullName())
+	for i := range d.Fields().Len() {
+		f := d.Fields().Get(i)
+		rules, err := protovalidate.ResolveFieldRules(f)
+		require.NoError(t, err)
+		fieldRules(t, rules, out)
+		if f.Message() != nil {
+			messageRules(t, f.Message(), out, seen)
+		}
+	}
+}
+
+func fieldRules(t *testing.T, rules *validate.FieldRules, out map[string]bool) {
+	t.Helper()
+	if rules.GetRequired() {
+		out["required"] = true
+	}
+	for _, rule := range rules.GetCel() {
+		out[rule.GetId()] = true
+	}
+	typed := rules.ProtoReflect()
+	if which := typed.WhichOneof(typed.Descriptor().Oneofs().ByName("type")); which != nil {
+		set := typed.Get(which).Message()
+		set.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			predefinedRules(t, set, f, out)
+			switch nested := v.Interface().(type) { // repeated.items, map.keys, map.values
+			case protoreflect.Message:
+				if inner, ok := nested.Interface().(*validate.FieldRules); ok {
+					fieldRules(t, inner, out)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// predefinedRules are the ids that validate.proto gives the rule of a field.
+// Bounds are named together: {gte, lte} can break "gte_lte" and nothing else.
+func predefinedRules(t *testing.T, set protoreflect.Message, f protoreflect.FieldDescriptor, out map[string]bool) {
+	t.Helper()
+	if string(f.Name()) == "defined_only" {
+		out["enum.defined_only"] = true
+		return
+	}
+	rules, err := protovalidate.ResolvePredefinedRules(f)
+	require.NoError(t, err)
+	bounds := map[string]bool{}
+	for _, name := range []protoreflect.Name{"gt", "gte", "lt", "lte"} {
+		if b := set.Descriptor().Fields().ByName(name); b != nil && set.Has(b) {
+			bounds[string(name)] = true
+		}
+	}
+	for _, rule := range rules.GetCel() {
+		_, suffix, _ := strings.Cut(rule.GetId(), ".")
+		parts := strings.Split(suffix, "_")
+		if !bounds[parts[0]] || parts[0] == "" {
+			out[rule.GetId()] = true
+			continue
+		}
+		// No schema of ours turns its bounds around ("…_exclusive").
+		if len(parts) == len(bounds) && (len(parts) == 1 || bounds[parts[1]]) {
+			out[rule.GetId()] = true
+		}
+	}
+}
