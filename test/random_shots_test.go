@@ -15,8 +15,10 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	commonv1 "tenantry/api/gen/tenantry/common/v1"
 	"tenantry/internal/systest"
 	"tenantry/internal/systest/knock"
 )
@@ -95,16 +97,20 @@ func (g shooter) next() shot {
 	m := all[g.IntN(len(all))]
 	procedure := knock.Procedure(m)
 	verb, route, inBody := knock.Route(m)
-	message := g.message(m.Input(), 0)
-	r := shot{method: verb, header: map[string]string{}, bearer: one(g, append(slices.Clone(g.w.bearers), g.w.bearers[0], g.w.bearers[1], "", "x.y.z", "tnk_"+strings.Repeat("z", g.IntN(90)))...)}
-	r.host = g.host(m, r.bearer)
+	sane := g.IntN(2) == 0 // a client that errs in little
+	message := g.message(m.Input(), 0, sane)
+	r := shot{method: verb, header: map[string]string{}}
+	r.host, r.bearer = g.host(m)
+	if !sane && g.IntN(3) == 0 {
+		r.bearer = one(g, append(slices.Clone(g.w.bearers), "", "x.y.z", "tnk_"+strings.Repeat("z", g.IntN(90)))...)
+	}
 	switch g.IntN(10) {
 	case 0, 1, 2, 3, 4: // REST
 		g.w.met[procedure].Add(1)
 		r.path = pathParameter.ReplaceAllStringFunc(route, func(string) string { return url.PathEscape(g.id()) })
 		if inBody {
 			r.body = message
-		} else if g.IntN(2) == 0 {
+		} else if !sane || g.IntN(3) == 0 {
 			r.path += "?" + g.query(m.Input())
 		}
 	case 5, 6, 7: // Connect POST
@@ -117,7 +123,12 @@ func (g shooter) next() shot {
 		r.path = "/" + one(g, "", "v1/", "v1/users/", "v1/hooks/provisioning/", "tenantry.users.v1.UserService/", ".well-known/") + url.PathEscape(g.noise(16))
 		r.body = []byte(g.noise(40))
 	}
-	g.bend(&r)
+	if len(r.body) > 0 {
+		r.header["Content-Type"] = "application/json"
+	}
+	if !sane {
+		g.bend(&r)
+	}
 	return r
 }
 
@@ -126,8 +137,8 @@ func (g shooter) bend(r *shot) {
 	if g.IntN(8) == 0 {
 		r.method = one(g, "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "PROPFIND")
 	}
-	if len(r.body) > 0 || g.IntN(4) == 0 {
-		r.header["Content-Type"] = one(g, "application/json", "application/json", "application/json", "application/json", "application/json; charset=utf-8",
+	if g.IntN(6) == 0 {
+		r.header["Content-Type"] = one(g, "application/json; charset=utf-8",
 			"text/plain", "application/xml", "garbage;;", "multipart/form-data", "application/x-www-form-urlencoded", "application/connect+json")
 	}
 	switch g.IntN(12) {
@@ -158,15 +169,18 @@ func (g shooter) bend(r *shot) {
 	}
 }
 
-// host is mostly the one that the RPC is served at.
-func (g shooter) host(m protoreflect.MethodDescriptor, bearer string) string {
-	if g.IntN(12) == 0 {
-		return one(g, "nobody.localhost", "localhost", "10.0.0.1:80", "tenantry.attacker.example", "RANDOM-A.localhost.", strings.Repeat("a", 70)+".localhost", "[::1]")
+// host is mostly the one that the RPC is served at, with a credential of it.
+func (g shooter) host(m protoreflect.MethodDescriptor) (host, bearer string) {
+	policy := proto.GetExtension(m.Options(), commonv1.E_Policy).(*commonv1.Policy)
+	i := g.IntN(len(g.w.slugs))
+	host, bearer = g.w.slugs[i]+".localhost", g.w.bearers[2*i+g.IntN(2)]
+	if policy.GetHost() == commonv1.Host_HOST_CENTRAL {
+		host, bearer = "localhost", one(g, g.w.bearers[len(g.w.bearers)-2:]...)
 	}
-	if strings.HasPrefix(bearer, "tnop_") || slices.Contains([]protoreflect.Name{"TenantService", "OperationService", "OperatorService", "HookService"}, m.Parent().Name()) {
-		return "localhost"
+	if g.IntN(16) == 0 {
+		host = one(g, "nobody.localhost", "localhost", "10.0.0.1:80", "tenantry.attacker.example", "RANDOM-A.localhost.", strings.Repeat("a", 70)+".localhost", "[::1]")
 	}
-	return one(g, g.w.slugs...) + ".localhost"
+	return host, bearer
 }
 
 // id is one that exists, or not, or none at all.
@@ -187,24 +201,24 @@ func (g shooter) query(d protoreflect.MessageDescriptor) string {
 }
 
 // message is the JSON of a message, each field more or less what it should be.
-func (g shooter) message(d protoreflect.MessageDescriptor, depth int) []byte {
-	text, err := json.Marshal(g.object(d, depth))
+func (g shooter) message(d protoreflect.MessageDescriptor, depth int, sane bool) []byte {
+	text, err := json.Marshal(g.object(d, depth, sane))
 	if err != nil {
 		return []byte("{}")
 	}
 	return text
 }
 
-func (g shooter) object(d protoreflect.MessageDescriptor, depth int) map[string]any {
+func (g shooter) object(d protoreflect.MessageDescriptor, depth int, sane bool) map[string]any {
 	out := map[string]any{}
 	for i := range d.Fields().Len() {
 		f := d.Fields().Get(i)
-		if g.IntN(4) == 0 || depth > 3 {
+		if g.IntN(4) == 0 || depth > 3 || (sane && g.IntN(3) == 0) {
 			continue
 		}
 		value := func() any {
 			if f.Message() != nil && !f.IsMap() {
-				return g.object(f.Message(), depth+1)
+				return g.object(f.Message(), depth+1, sane)
 			}
 			return g.scalar(f)
 		}
@@ -218,7 +232,7 @@ func (g shooter) object(d protoreflect.MessageDescriptor, depth int) map[string]
 		}
 		out[string(f.Name())] = value()
 	}
-	if g.IntN(16) == 0 {
+	if !sane && g.IntN(8) == 0 {
 		out[one(g, "state", "tenant_id", "version", "role", "__proto__", g.noise(5))] = g.scalar(nil)
 	}
 	return out
