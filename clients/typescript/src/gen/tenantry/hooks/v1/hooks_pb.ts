@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/hooks/v1/hooks.proto.
  */
 export const file_tenantry_hooks_v1_hooks: GenFile = /*@__PURE__*/
-  fileDesc("Ch10ZW5hbnRyeS9ob29rcy92MS9ob29rcy5wcm90bxIRdGVuYW50cnkuaG9va3MudjEiegoKSG9va1NlY3JldBIKCgJpZBgBIAEoCRIvCgtjcmVhdGVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV0aXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpMBCgpIb29rU291cmNlEg4KBnNvdXJjZRgBIAEoCRIUCgxjYWxsYmFja191cmwYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KB3NlY3JldHMYBCADKAsyHS50ZW5hbnRyeS5ob29rcy52MS5Ib29rU2VjcmV0Ij8KF0NyZWF0ZUhvb2tTb3VyY2VSZXF1ZXN0Eg4KBnNvdXJjZRgBIAEoCRIUCgxjYWxsYmFja191cmwYAiABKAkibwoYQ3JlYXRlSG9va1NvdXJjZVJlc3BvbnNlEi0KBnNvdXJjZRgBIAEoCzIdLnRlbmFudHJ5Lmhvb2tzLnYxLkhvb2tTb3VyY2USDgoGc2VjcmV0GAIgASgJEhQKDG9wZXJhdG9yX2tleRgDIAEoCSI3ChZMaXN0SG9va1NvdXJjZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCSJeChdMaXN0SG9va1NvdXJjZXNSZXNwb25zZRIuCgdzb3VyY2VzGAEgAygLMh0udGVuYW50cnkuaG9va3MudjEuSG9va1NvdXJjZRITCgtuZXh0X2N1cnNvchgCIAEoCSImChRBZGRIb29rU2VjcmV0UmVxdWVzdBIOCgZzb3VyY2UYASABKAkiVAoVQWRkSG9va1NlY3JldFJlc3BvbnNlEisKBG1ldGEYASABKAsyHS50ZW5hbnRyeS5ob29rcy52MS5Ib29rU2VjcmV0Eg4KBnNlY3JldBgCIAEoCSI8ChdSZXRpcmVIb29rU2VjcmV0UmVxdWVzdBIOCgZzb3VyY2UYASABKAkSEQoJc2VjcmV0X2lkGAIgASgJIhoKGFJldGlyZUhvb2tTZWNyZXRSZXNwb25zZTL6BAoLSG9va1NlcnZpY2USoAEKEENyZWF0ZUhvb2tTb3VyY2USKi50ZW5hbnRyeS5ob29rcy52MS5DcmVhdGVIb29rU291cmNlUmVxdWVzdBorLnRlbmFudHJ5Lmhvb2tzLnYxLkNyZWF0ZUhvb2tTb3VyY2VSZXNwb25zZSIzqrsYLwgBEgEDIgxob29rcy5tYW5hZ2UoAjABOhNob29rX3NvdXJjZS5jcmVhdGVkSgFBEosBCg9MaXN0SG9va1NvdXJjZXMSKS50ZW5hbnRyeS5ob29rcy52MS5MaXN0SG9va1NvdXJjZXNSZXF1ZXN0GioudGVuYW50cnkuaG9va3MudjEuTGlzdEhvb2tTb3VyY2VzUmVzcG9uc2UiIZACAaq7GBoIARIBAyIMaG9va3MubWFuYWdlKAEwAUoBeBKWAQoNQWRkSG9va1NlY3JldBInLnRlbmFudHJ5Lmhvb2tzLnYxLkFkZEhvb2tTZWNyZXRSZXF1ZXN0GigudGVuYW50cnkuaG9va3MudjEuQWRkSG9va1NlY3JldFJlc3BvbnNlIjKquxguCAESAQMiDGhvb2tzLm1hbmFnZSgCMAE6EWhvb2tfc2VjcmV0LmFkZGVkSgI8QhKgAQoQUmV0aXJlSG9va1NlY3JldBIqLnRlbmFudHJ5Lmhvb2tzLnYxLlJldGlyZUhvb2tTZWNyZXRSZXF1ZXN0GisudGVuYW50cnkuaG9va3MudjEuUmV0aXJlSG9va1NlY3JldFJlc3BvbnNlIjOquxgvCAESAQMiDGhvb2tzLm1hbmFnZSgCMAI6E2hvb2tfc2VjcmV0LnJldGlyZWRKATxCtQEKFWNvbS50ZW5hbnRyeS5ob29rcy52MUIKSG9va3NQcm90b1ABWip0ZW5hbnRyeS9hcGkvZ2VuL3RlbmFudHJ5L2hvb2tzL3YxO2hvb2tzdjGiAgNUSFiqAhFUZW5hbnRyeS5Ib29rcy5WMcoCEVRlbmFudHJ5XEhvb2tzXFYx4gIdVGVuYW50cnlcSG9va3NcVjFcR1BCTWV0YWRhdGHqAhNUZW5hbnRyeTo6SG9va3M6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+  fileDesc("Ch10ZW5hbnRyeS9ob29rcy92MS9ob29rcy5wcm90bxIRdGVuYW50cnkuaG9va3MudjEiegoKSG9va1NlY3JldBIKCgJpZBgBIAEoCRIvCgtjcmVhdGVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV0aXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpMBCgpIb29rU291cmNlEg4KBnNvdXJjZRgBIAEoCRIUCgxjYWxsYmFja191cmwYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KB3NlY3JldHMYBCADKAsyHS50ZW5hbnRyeS5ob29rcy52MS5Ib29rU2VjcmV0Ij8KF0NyZWF0ZUhvb2tTb3VyY2VSZXF1ZXN0Eg4KBnNvdXJjZRgBIAEoCRIUCgxjYWxsYmFja191cmwYAiABKAkibwoYQ3JlYXRlSG9va1NvdXJjZVJlc3BvbnNlEi0KBnNvdXJjZRgBIAEoCzIdLnRlbmFudHJ5Lmhvb2tzLnYxLkhvb2tTb3VyY2USDgoGc2VjcmV0GAIgASgJEhQKDG9wZXJhdG9yX2tleRgDIAEoCSJlChZMaXN0SG9va1NvdXJjZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCRIOCgZmaWx0ZXIYAyABKAkSDAoEc29ydBgEIAEoCRIOCgZmaWVsZHMYBSABKAkidAoXTGlzdEhvb2tTb3VyY2VzUmVzcG9uc2USLgoHc291cmNlcxgBIAMoCzIdLnRlbmFudHJ5Lmhvb2tzLnYxLkhvb2tTb3VyY2USEwoLbmV4dF9jdXJzb3IYAiABKAkSFAoMc2hvd25fZmllbGRzGAMgAygJIiYKFEFkZEhvb2tTZWNyZXRSZXF1ZXN0Eg4KBnNvdXJjZRgBIAEoCSJUChVBZGRIb29rU2VjcmV0UmVzcG9uc2USKwoEbWV0YRgBIAEoCzIdLnRlbmFudHJ5Lmhvb2tzLnYxLkhvb2tTZWNyZXQSDgoGc2VjcmV0GAIgASgJIjwKF1JldGlyZUhvb2tTZWNyZXRSZXF1ZXN0Eg4KBnNvdXJjZRgBIAEoCRIRCglzZWNyZXRfaWQYAiABKAkiGgoYUmV0aXJlSG9va1NlY3JldFJlc3BvbnNlMv0ECgtIb29rU2VydmljZRKgAQoQQ3JlYXRlSG9va1NvdXJjZRIqLnRlbmFudHJ5Lmhvb2tzLnYxLkNyZWF0ZUhvb2tTb3VyY2VSZXF1ZXN0GisudGVuYW50cnkuaG9va3MudjEuQ3JlYXRlSG9va1NvdXJjZVJlc3BvbnNlIjOquxgvCAESAQMiDGhvb2tzLm1hbmFnZSgCMAE6E2hvb2tfc291cmNlLmNyZWF0ZWRKAUESjgEKD0xpc3RIb29rU291cmNlcxIpLnRlbmFudHJ5Lmhvb2tzLnYxLkxpc3RIb29rU291cmNlc1JlcXVlc3QaKi50ZW5hbnRyeS5ob29rcy52MS5MaXN0SG9va1NvdXJjZXNSZXNwb25zZSIkkAIBqrsYHQgBEgEDIgxob29rcy5tYW5hZ2UoATABSgR4eXp7EpYBCg1BZGRIb29rU2VjcmV0EicudGVuYW50cnkuaG9va3MudjEuQWRkSG9va1NlY3JldFJlcXVlc3QaKC50ZW5hbnRyeS5ob29rcy52MS5BZGRIb29rU2VjcmV0UmVzcG9uc2UiMqq7GC4IARIBAyIMaG9va3MubWFuYWdlKAIwAToRaG9va19zZWNyZXQuYWRkZWRKAjxCEqABChBSZXRpcmVIb29rU2VjcmV0EioudGVuYW50cnkuaG9va3MudjEuUmV0aXJlSG9va1NlY3JldFJlcXVlc3QaKy50ZW5hbnRyeS5ob29rcy52MS5SZXRpcmVIb29rU2VjcmV0UmVzcG9uc2UiM6q7GC8IARIBAyIMaG9va3MubWFuYWdlKAIwAjoTaG9va19zZWNyZXQucmV0aXJlZEoBPEK1AQoVY29tLnRlbmFudHJ5Lmhvb2tzLnYxQgpIb29rc1Byb3RvUAFaKnRlbmFudHJ5L2FwaS9nZW4vdGVuYW50cnkvaG9va3MvdjE7aG9va3N2MaICA1RIWKoCEVRlbmFudHJ5Lkhvb2tzLlYxygIRVGVuYW50cnlcSG9va3NcVjHiAh1UZW5hbnRyeVxIb29rc1xWMVxHUEJNZXRhZGF0YeoCE1RlbmFudHJ5OjpIb29rczo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
 
 /**
  * @generated from message tenantry.hooks.v1.HookSecret
@@ -147,11 +147,36 @@ export type ListHookSourcesRequest = Message<"tenantry.hooks.v1.ListHookSourcesR
   limit: number;
 
   /**
-   * next_cursor of the page before.
+   * next_cursor of the page before, with the same filter and sort.
    *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
+
+  /**
+   * RSQL over name and created_at:
+   * name==crm*. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+   * and, "," for or, "*" as wildcard.
+   *
+   * @generated from field: string filter = 3;
+   */
+  filter: string;
+
+  /**
+   * At most 3 of name and created_at,
+   * each with "-" in front for descending; created_at when absent.
+   *
+   * @generated from field: string sort = 4;
+   */
+  sort: string;
+
+  /**
+   * What each item shows, of name, callback_url, created_at and secrets;
+   * everything when absent.
+   *
+   * @generated from field: string fields = 5;
+   */
+  fields: string;
 };
 
 /**
@@ -176,6 +201,14 @@ export type ListHookSourcesResponse = Message<"tenantry.hooks.v1.ListHookSources
    * @generated from field: string next_cursor = 2;
    */
   nextCursor: string;
+
+  /**
+   * Names of the fields of the items that are shown, when that is not all of
+   * them. JSON answers leave this out, and the other fields too.
+   *
+   * @generated from field: repeated string shown_fields = 3;
+   */
+  shownFields: string[];
 };
 
 /**

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/operations/v1/operations.proto.
  */
 export const file_tenantry_operations_v1_operations: GenFile = /*@__PURE__*/
-  fileDesc("Cid0ZW5hbnRyeS9vcGVyYXRpb25zL3YxL29wZXJhdGlvbnMucHJvdG8SFnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEiIwoEU3RlcBIMCgRuYW1lGAEgASgJEg0KBXN0YXRlGAIgASgJIrwCCglPcGVyYXRpb24SCgoCaWQYASABKAkSDAoEa2luZBgCIAEoCRI1CgVzdGF0ZRgDIAEoDjImLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEuT3BlcmF0aW9uU3RhdGUSDgoGcmVhc29uGAQgASgJEhEKCXRlbmFudF9pZBgFIAEoCRITCgt3b3JrZmxvd19pZBgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKBXN0ZXBzGAkgAygLMhwudGVuYW50cnkub3BlcmF0aW9ucy52MS5TdGVwEhoKEnByb2dyZXNzX2F2YWlsYWJsZRgKIAEoCCIhChNHZXRPcGVyYXRpb25SZXF1ZXN0EgoKAmlkGAEgASgJIjYKFUxpc3RPcGVyYXRpb25zUmVxdWVzdBINCgVsaW1pdBgBIAEoBRIOCgZjdXJzb3IYAiABKAkiZAoWTGlzdE9wZXJhdGlvbnNSZXNwb25zZRI1CgpvcGVyYXRpb25zGAEgAygLMiEudGVuYW50cnkub3BlcmF0aW9ucy52MS5PcGVyYXRpb24SEwoLbmV4dF9jdXJzb3IYAiABKAkiOwoUV2FpdE9wZXJhdGlvblJlcXVlc3QSCgoCaWQYASABKAkSFwoPdGltZW91dF9zZWNvbmRzGAIgASgFIiQKFkNhbmNlbE9wZXJhdGlvblJlcXVlc3QSCgoCaWQYASABKAkqpgEKDk9wZXJhdGlvblN0YXRlEh8KG09QRVJBVElPTl9TVEFURV9VTlNQRUNJRklFRBAAEhsKF09QRVJBVElPTl9TVEFURV9QRU5ESU5HEAESGwoXT1BFUkFUSU9OX1NUQVRFX1JVTk5JTkcQAhIdChlPUEVSQVRJT05fU1RBVEVfU1VDQ0VFREVEEAMSGgoWT1BFUkFUSU9OX1NUQVRFX0ZBSUxFRBAEMtwEChBPcGVyYXRpb25TZXJ2aWNlEoQBCgxHZXRPcGVyYXRpb24SKy50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLkdldE9wZXJhdGlvblJlcXVlc3QaIS50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLk9wZXJhdGlvbiIkkAIBqrsYHQgBEgEDIg9vcGVyYXRpb25zLnJlYWQoATABSgFQEpUBCg5MaXN0T3BlcmF0aW9ucxItLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEuTGlzdE9wZXJhdGlvbnNSZXF1ZXN0Gi4udGVuYW50cnkub3BlcmF0aW9ucy52MS5MaXN0T3BlcmF0aW9uc1Jlc3BvbnNlIiSQAgGquxgdCAESAQMiD29wZXJhdGlvbnMucmVhZCgBMAFKAXgSgwEKDVdhaXRPcGVyYXRpb24SLC50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLldhaXRPcGVyYXRpb25SZXF1ZXN0GiEudGVuYW50cnkub3BlcmF0aW9ucy52MS5PcGVyYXRpb24iIaq7GB0IARIBAyIPb3BlcmF0aW9ucy5yZWFkKAEwAUoBUBKiAQoPQ2FuY2VsT3BlcmF0aW9uEi4udGVuYW50cnkub3BlcmF0aW9ucy52MS5DYW5jZWxPcGVyYXRpb25SZXF1ZXN0GiEudGVuYW50cnkub3BlcmF0aW9ucy52MS5PcGVyYXRpb24iPKq7GDgIARIBAyINdGVuYW50cy53cml0ZSgCMAI6Gm9wZXJhdGlvbi5jYW5jZWxfcmVxdWVzdGVkSgJQUULdAQoaY29tLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjFCD09wZXJhdGlvbnNQcm90b1ABWjR0ZW5hbnRyeS9hcGkvZ2VuL3RlbmFudHJ5L29wZXJhdGlvbnMvdjE7b3BlcmF0aW9uc3YxogIDVE9YqgIWVGVuYW50cnkuT3BlcmF0aW9ucy5WMcoCFlRlbmFudHJ5XE9wZXJhdGlvbnNcVjHiAiJUZW5hbnRyeVxPcGVyYXRpb25zXFYxXEdQQk1ldGFkYXRh6gIYVGVuYW50cnk6Ok9wZXJhdGlvbnM6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+  fileDesc("Cid0ZW5hbnRyeS9vcGVyYXRpb25zL3YxL29wZXJhdGlvbnMucHJvdG8SFnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEiIwoEU3RlcBIMCgRuYW1lGAEgASgJEg0KBXN0YXRlGAIgASgJIrwCCglPcGVyYXRpb24SCgoCaWQYASABKAkSDAoEa2luZBgCIAEoCRI1CgVzdGF0ZRgDIAEoDjImLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEuT3BlcmF0aW9uU3RhdGUSDgoGcmVhc29uGAQgASgJEhEKCXRlbmFudF9pZBgFIAEoCRITCgt3b3JrZmxvd19pZBgGIAEoCRIvCgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKBXN0ZXBzGAkgAygLMhwudGVuYW50cnkub3BlcmF0aW9ucy52MS5TdGVwEhoKEnByb2dyZXNzX2F2YWlsYWJsZRgKIAEoCCIhChNHZXRPcGVyYXRpb25SZXF1ZXN0EgoKAmlkGAEgASgJImQKFUxpc3RPcGVyYXRpb25zUmVxdWVzdBINCgVsaW1pdBgBIAEoBRIOCgZjdXJzb3IYAiABKAkSDgoGZmlsdGVyGAMgASgJEgwKBHNvcnQYBCABKAkSDgoGZmllbGRzGAUgASgJInoKFkxpc3RPcGVyYXRpb25zUmVzcG9uc2USNQoKb3BlcmF0aW9ucxgBIAMoCzIhLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEuT3BlcmF0aW9uEhMKC25leHRfY3Vyc29yGAIgASgJEhQKDHNob3duX2ZpZWxkcxgDIAMoCSI7ChRXYWl0T3BlcmF0aW9uUmVxdWVzdBIKCgJpZBgBIAEoCRIXCg90aW1lb3V0X3NlY29uZHMYAiABKAUiJAoWQ2FuY2VsT3BlcmF0aW9uUmVxdWVzdBIKCgJpZBgBIAEoCSqmAQoOT3BlcmF0aW9uU3RhdGUSHwobT1BFUkFUSU9OX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXT1BFUkFUSU9OX1NUQVRFX1BFTkRJTkcQARIbChdPUEVSQVRJT05fU1RBVEVfUlVOTklORxACEh0KGU9QRVJBVElPTl9TVEFURV9TVUNDRUVERUQQAxIaChZPUEVSQVRJT05fU1RBVEVfRkFJTEVEEAQy3wQKEE9wZXJhdGlvblNlcnZpY2UShAEKDEdldE9wZXJhdGlvbhIrLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEuR2V0T3BlcmF0aW9uUmVxdWVzdBohLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEuT3BlcmF0aW9uIiSQAgGquxgdCAESAQMiD29wZXJhdGlvbnMucmVhZCgBMAFKAVASmAEKDkxpc3RPcGVyYXRpb25zEi0udGVuYW50cnkub3BlcmF0aW9ucy52MS5MaXN0T3BlcmF0aW9uc1JlcXVlc3QaLi50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLkxpc3RPcGVyYXRpb25zUmVzcG9uc2UiJ5ACAaq7GCAIARIBAyIPb3BlcmF0aW9ucy5yZWFkKAEwAUoEeHl6exKDAQoNV2FpdE9wZXJhdGlvbhIsLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEuV2FpdE9wZXJhdGlvblJlcXVlc3QaIS50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLk9wZXJhdGlvbiIhqrsYHQgBEgEDIg9vcGVyYXRpb25zLnJlYWQoATABSgFQEqIBCg9DYW5jZWxPcGVyYXRpb24SLi50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLkNhbmNlbE9wZXJhdGlvblJlcXVlc3QaIS50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLk9wZXJhdGlvbiI8qrsYOAgBEgEDIg10ZW5hbnRzLndyaXRlKAIwAjoab3BlcmF0aW9uLmNhbmNlbF9yZXF1ZXN0ZWRKAlBRQt0BChpjb20udGVuYW50cnkub3BlcmF0aW9ucy52MUIPT3BlcmF0aW9uc1Byb3RvUAFaNHRlbmFudHJ5L2FwaS9nZW4vdGVuYW50cnkvb3BlcmF0aW9ucy92MTtvcGVyYXRpb25zdjGiAgNUT1iqAhZUZW5hbnRyeS5PcGVyYXRpb25zLlYxygIWVGVuYW50cnlcT3BlcmF0aW9uc1xWMeICIlRlbmFudHJ5XE9wZXJhdGlvbnNcVjFcR1BCTWV0YWRhdGHqAhhUZW5hbnRyeTo6T3BlcmF0aW9uczo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
 
 /**
  * Step is one step of the operation's workflow.
@@ -149,11 +149,37 @@ export type ListOperationsRequest = Message<"tenantry.operations.v1.ListOperatio
   limit: number;
 
   /**
-   * next_cursor of the page before.
+   * next_cursor of the page before, with the same filter and sort.
    *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
+
+  /**
+   * RSQL over id, kind, tenant_id, state, reason, created_at and ended_at:
+   * state=in=(pending,running). Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+   * and, "," for or, "*" as wildcard.
+   *
+   * @generated from field: string filter = 3;
+   */
+  filter: string;
+
+  /**
+   * At most 3 of created_at,
+   * each with "-" in front for descending; -created_at when absent.
+   *
+   * @generated from field: string sort = 4;
+   */
+  sort: string;
+
+  /**
+   * What each item shows, of id, kind, tenant_id, workflow_id, state, reason, created_at
+   * and ended_at;
+   * everything when absent.
+   *
+   * @generated from field: string fields = 5;
+   */
+  fields: string;
 };
 
 /**
@@ -178,6 +204,14 @@ export type ListOperationsResponse = Message<"tenantry.operations.v1.ListOperati
    * @generated from field: string next_cursor = 2;
    */
   nextCursor: string;
+
+  /**
+   * Names of the fields of the items that are shown, when that is not all of
+   * them. JSON answers leave this out, and the other fields too.
+   *
+   * @generated from field: repeated string shown_fields = 3;
+   */
+  shownFields: string[];
 };
 
 /**

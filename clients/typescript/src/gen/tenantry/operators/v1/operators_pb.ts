@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/operators/v1/operators.proto.
  */
 export const file_tenantry_operators_v1_operators: GenFile = /*@__PURE__*/
-  fileDesc("CiV0ZW5hbnRyeS9vcGVyYXRvcnMvdjEvb3BlcmF0b3JzLnByb3RvEhV0ZW5hbnRyeS5vcGVyYXRvcnMudjEiygEKC09wZXJhdG9yS2V5EgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGc2NvcGVzGAMgAygJEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIk0KGENyZWF0ZU9wZXJhdG9yS2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnNjb3BlcxgCIAMoCRITCgtleHBpcmVfZGF5cxgDIAEoBSJaChlDcmVhdGVPcGVyYXRvcktleVJlc3BvbnNlEjAKBG1ldGEYASABKAsyIi50ZW5hbnRyeS5vcGVyYXRvcnMudjEuT3BlcmF0b3JLZXkSCwoDa2V5GAIgASgJIjgKF0xpc3RPcGVyYXRvcktleXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCSJhChhMaXN0T3BlcmF0b3JLZXlzUmVzcG9uc2USMAoEa2V5cxgBIAMoCzIiLnRlbmFudHJ5Lm9wZXJhdG9ycy52MS5PcGVyYXRvcktleRITCgtuZXh0X2N1cnNvchgCIAEoCSImChhSZXZva2VPcGVyYXRvcktleVJlcXVlc3QSCgoCaWQYASABKAkiGwoZUmV2b2tlT3BlcmF0b3JLZXlSZXNwb25zZTLuAwoPT3BlcmF0b3JTZXJ2aWNlEqQBChFDcmVhdGVPcGVyYXRvcktleRIvLnRlbmFudHJ5Lm9wZXJhdG9ycy52MS5DcmVhdGVPcGVyYXRvcktleVJlcXVlc3QaMC50ZW5hbnRyeS5vcGVyYXRvcnMudjEuQ3JlYXRlT3BlcmF0b3JLZXlSZXNwb25zZSIsqrsYKAgBEgEDIgNvcHMoAjABOhRvcGVyYXRvcl9rZXkuY3JlYXRlZEoCUxgSjQEKEExpc3RPcGVyYXRvcktleXMSLi50ZW5hbnRyeS5vcGVyYXRvcnMudjEuTGlzdE9wZXJhdG9yS2V5c1JlcXVlc3QaLy50ZW5hbnRyeS5vcGVyYXRvcnMudjEuTGlzdE9wZXJhdG9yS2V5c1Jlc3BvbnNlIhiQAgGquxgRCAESAQMiA29wcygBMAFKAXgSowEKEVJldm9rZU9wZXJhdG9yS2V5Ei8udGVuYW50cnkub3BlcmF0b3JzLnYxLlJldm9rZU9wZXJhdG9yS2V5UmVxdWVzdBowLnRlbmFudHJ5Lm9wZXJhdG9ycy52MS5SZXZva2VPcGVyYXRvcktleVJlc3BvbnNlIiuquxgnCAESAQMiA29wcygCMAI6FG9wZXJhdG9yX2tleS5yZXZva2VkSgFSQtUBChljb20udGVuYW50cnkub3BlcmF0b3JzLnYxQg5PcGVyYXRvcnNQcm90b1ABWjJ0ZW5hbnRyeS9hcGkvZ2VuL3RlbmFudHJ5L29wZXJhdG9ycy92MTtvcGVyYXRvcnN2MaICA1RPWKoCFVRlbmFudHJ5Lk9wZXJhdG9ycy5WMcoCFVRlbmFudHJ5XE9wZXJhdG9yc1xWMeICIVRlbmFudHJ5XE9wZXJhdG9yc1xWMVxHUEJNZXRhZGF0YeoCF1RlbmFudHJ5OjpPcGVyYXRvcnM6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+  fileDesc("CiV0ZW5hbnRyeS9vcGVyYXRvcnMvdjEvb3BlcmF0b3JzLnByb3RvEhV0ZW5hbnRyeS5vcGVyYXRvcnMudjEiygEKC09wZXJhdG9yS2V5EgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSDgoGc2NvcGVzGAMgAygJEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIk0KGENyZWF0ZU9wZXJhdG9yS2V5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnNjb3BlcxgCIAMoCRITCgtleHBpcmVfZGF5cxgDIAEoBSJaChlDcmVhdGVPcGVyYXRvcktleVJlc3BvbnNlEjAKBG1ldGEYASABKAsyIi50ZW5hbnRyeS5vcGVyYXRvcnMudjEuT3BlcmF0b3JLZXkSCwoDa2V5GAIgASgJImYKF0xpc3RPcGVyYXRvcktleXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCRIOCgZmaWx0ZXIYAyABKAkSDAoEc29ydBgEIAEoCRIOCgZmaWVsZHMYBSABKAkidwoYTGlzdE9wZXJhdG9yS2V5c1Jlc3BvbnNlEjAKBGtleXMYASADKAsyIi50ZW5hbnRyeS5vcGVyYXRvcnMudjEuT3BlcmF0b3JLZXkSEwoLbmV4dF9jdXJzb3IYAiABKAkSFAoMc2hvd25fZmllbGRzGAMgAygJIiYKGFJldm9rZU9wZXJhdG9yS2V5UmVxdWVzdBIKCgJpZBgBIAEoCSIbChlSZXZva2VPcGVyYXRvcktleVJlc3BvbnNlMvEDCg9PcGVyYXRvclNlcnZpY2USpAEKEUNyZWF0ZU9wZXJhdG9yS2V5Ei8udGVuYW50cnkub3BlcmF0b3JzLnYxLkNyZWF0ZU9wZXJhdG9yS2V5UmVxdWVzdBowLnRlbmFudHJ5Lm9wZXJhdG9ycy52MS5DcmVhdGVPcGVyYXRvcktleVJlc3BvbnNlIiyquxgoCAESAQMiA29wcygCMAE6FG9wZXJhdG9yX2tleS5jcmVhdGVkSgJTGBKQAQoQTGlzdE9wZXJhdG9yS2V5cxIuLnRlbmFudHJ5Lm9wZXJhdG9ycy52MS5MaXN0T3BlcmF0b3JLZXlzUmVxdWVzdBovLnRlbmFudHJ5Lm9wZXJhdG9ycy52MS5MaXN0T3BlcmF0b3JLZXlzUmVzcG9uc2UiG5ACAaq7GBQIARIBAyIDb3BzKAEwAUoEeHl6exKjAQoRUmV2b2tlT3BlcmF0b3JLZXkSLy50ZW5hbnRyeS5vcGVyYXRvcnMudjEuUmV2b2tlT3BlcmF0b3JLZXlSZXF1ZXN0GjAudGVuYW50cnkub3BlcmF0b3JzLnYxLlJldm9rZU9wZXJhdG9yS2V5UmVzcG9uc2UiK6q7GCcIARIBAyIDb3BzKAIwAjoUb3BlcmF0b3Jfa2V5LnJldm9rZWRKAVJC1QEKGWNvbS50ZW5hbnRyeS5vcGVyYXRvcnMudjFCDk9wZXJhdG9yc1Byb3RvUAFaMnRlbmFudHJ5L2FwaS9nZW4vdGVuYW50cnkvb3BlcmF0b3JzL3YxO29wZXJhdG9yc3YxogIDVE9YqgIVVGVuYW50cnkuT3BlcmF0b3JzLlYxygIVVGVuYW50cnlcT3BlcmF0b3JzXFYx4gIhVGVuYW50cnlcT3BlcmF0b3JzXFYxXEdQQk1ldGFkYXRh6gIXVGVuYW50cnk6Ok9wZXJhdG9yczo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
 
 /**
  * @generated from message tenantry.operators.v1.OperatorKey
@@ -124,11 +124,36 @@ export type ListOperatorKeysRequest = Message<"tenantry.operators.v1.ListOperato
   limit: number;
 
   /**
-   * next_cursor of the page before.
+   * next_cursor of the page before, with the same filter and sort.
    *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
+
+  /**
+   * RSQL over id, name, created_at, expires_at and revoked_at:
+   * revoked_at=null=true. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+   * and, "," for or, "*" as wildcard.
+   *
+   * @generated from field: string filter = 3;
+   */
+  filter: string;
+
+  /**
+   * At most 3 of name, created_at and expires_at,
+   * each with "-" in front for descending; created_at when absent.
+   *
+   * @generated from field: string sort = 4;
+   */
+  sort: string;
+
+  /**
+   * What each item shows, of id, name, scopes, created_at, expires_at and revoked_at;
+   * everything when absent.
+   *
+   * @generated from field: string fields = 5;
+   */
+  fields: string;
 };
 
 /**
@@ -153,6 +178,14 @@ export type ListOperatorKeysResponse = Message<"tenantry.operators.v1.ListOperat
    * @generated from field: string next_cursor = 2;
    */
   nextCursor: string;
+
+  /**
+   * Names of the fields of the items that are shown, when that is not all of
+   * them. JSON answers leave this out, and the other fields too.
+   *
+   * @generated from field: repeated string shown_fields = 3;
+   */
+  shownFields: string[];
 };
 
 /**

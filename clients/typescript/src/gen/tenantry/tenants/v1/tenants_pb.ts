@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/tenants/v1/tenants.proto.
  */
 export const file_tenantry_tenants_v1_tenants: GenFile = /*@__PURE__*/
-  fileDesc("CiF0ZW5hbnRyeS90ZW5hbnRzL3YxL3RlbmFudHMucHJvdG8SE3RlbmFudHJ5LnRlbmFudHMudjEidwoPSW5pdGlhbFNldHRpbmdzEhsKE3JlZ2lzdHJhdGlvbl9wb2xpY3kYASABKAkSEAoIbGFuZ3VhZ2UYAiABKAkSEQoJdGltZV96b25lGAMgASgJEg8KB2FwcF91cmwYBCABKAkSEQoJbWF4X3VzZXJzGAUgASgFIpQBChNDcmVhdGVUZW5hbnRSZXF1ZXN0EgwKBHNsdWcYASABKAkSDAoEbmFtZRgCIAEoCRITCgtvd25lcl9lbWFpbBgDIAEoCRI2CghzZXR0aW5ncxgEIAEoCzIkLnRlbmFudHJ5LnRlbmFudHMudjEuSW5pdGlhbFNldHRpbmdzEhQKDHJlc2VydmVfb25seRgFIAEoCCLqAQoGVGVuYW50EgoKAmlkGAEgASgJEgwKBHNsdWcYAiABKAkSDAoEbmFtZRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLnRlbmFudHJ5LnRlbmFudHMudjEuVGVuYW50U3RhdGUSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWFjdGl2YXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgsKA3VybBgHIAEoCRIWCg5zY2hlbWFfdmVyc2lvbhgIIAEoAyIeChBHZXRUZW5hbnRSZXF1ZXN0EgoKAmlkGAEgASgJIjMKEkxpc3RUZW5hbnRzUmVxdWVzdBINCgVsaW1pdBgBIAEoBRIOCgZjdXJzb3IYAiABKAkiWAoTTGlzdFRlbmFudHNSZXNwb25zZRIsCgd0ZW5hbnRzGAEgAygLMhsudGVuYW50cnkudGVuYW50cy52MS5UZW5hbnQSEwoLbmV4dF9jdXJzb3IYAiABKAkqmAEKC1RlbmFudFN0YXRlEhwKGFRFTkFOVF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFVRFTkFOVF9TVEFURV9SRVNFUlZFRBABEh0KGVRFTkFOVF9TVEFURV9QUk9WSVNJT05JTkcQAhIYChRURU5BTlRfU1RBVEVfRkFJTElORxADEhcKE1RFTkFOVF9TVEFURV9BQ1RJVkUQBDKaAwoNVGVuYW50U2VydmljZRKOAQoMQ3JlYXRlVGVuYW50EigudGVuYW50cnkudGVuYW50cy52MS5DcmVhdGVUZW5hbnRSZXF1ZXN0GiEudGVuYW50cnkub3BlcmF0aW9ucy52MS5PcGVyYXRpb24iMaq7GC0IARIBAyINdGVuYW50cy53cml0ZSgCMAI6D3RlbmFudC5yZXNlcnZlZEoCKywScgoJR2V0VGVuYW50EiUudGVuYW50cnkudGVuYW50cy52MS5HZXRUZW5hbnRSZXF1ZXN0GhsudGVuYW50cnkudGVuYW50cy52MS5UZW5hbnQiIZACAaq7GBoIARIBAyIMdGVuYW50cy5yZWFkKAEwAUoBKRKDAQoLTGlzdFRlbmFudHMSJy50ZW5hbnRyeS50ZW5hbnRzLnYxLkxpc3RUZW5hbnRzUmVxdWVzdBooLnRlbmFudHJ5LnRlbmFudHMudjEuTGlzdFRlbmFudHNSZXNwb25zZSIhkAIBqrsYGggBEgEDIgx0ZW5hbnRzLnJlYWQoATABSgF4QsUBChdjb20udGVuYW50cnkudGVuYW50cy52MUIMVGVuYW50c1Byb3RvUAFaLnRlbmFudHJ5L2FwaS9nZW4vdGVuYW50cnkvdGVuYW50cy92MTt0ZW5hbnRzdjGiAgNUVFiqAhNUZW5hbnRyeS5UZW5hbnRzLlYxygITVGVuYW50cnlcVGVuYW50c1xWMeICH1RlbmFudHJ5XFRlbmFudHNcVjFcR1BCTWV0YWRhdGHqAhVUZW5hbnRyeTo6VGVuYW50czo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy, file_tenantry_operations_v1_operations]);
+  fileDesc("CiF0ZW5hbnRyeS90ZW5hbnRzL3YxL3RlbmFudHMucHJvdG8SE3RlbmFudHJ5LnRlbmFudHMudjEidwoPSW5pdGlhbFNldHRpbmdzEhsKE3JlZ2lzdHJhdGlvbl9wb2xpY3kYASABKAkSEAoIbGFuZ3VhZ2UYAiABKAkSEQoJdGltZV96b25lGAMgASgJEg8KB2FwcF91cmwYBCABKAkSEQoJbWF4X3VzZXJzGAUgASgFIpQBChNDcmVhdGVUZW5hbnRSZXF1ZXN0EgwKBHNsdWcYASABKAkSDAoEbmFtZRgCIAEoCRITCgtvd25lcl9lbWFpbBgDIAEoCRI2CghzZXR0aW5ncxgEIAEoCzIkLnRlbmFudHJ5LnRlbmFudHMudjEuSW5pdGlhbFNldHRpbmdzEhQKDHJlc2VydmVfb25seRgFIAEoCCLqAQoGVGVuYW50EgoKAmlkGAEgASgJEgwKBHNsdWcYAiABKAkSDAoEbmFtZRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLnRlbmFudHJ5LnRlbmFudHMudjEuVGVuYW50U3RhdGUSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWFjdGl2YXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgsKA3VybBgHIAEoCRIWCg5zY2hlbWFfdmVyc2lvbhgIIAEoAyIeChBHZXRUZW5hbnRSZXF1ZXN0EgoKAmlkGAEgASgJImEKEkxpc3RUZW5hbnRzUmVxdWVzdBINCgVsaW1pdBgBIAEoBRIOCgZjdXJzb3IYAiABKAkSDgoGZmlsdGVyGAMgASgJEgwKBHNvcnQYBCABKAkSDgoGZmllbGRzGAUgASgJIm4KE0xpc3RUZW5hbnRzUmVzcG9uc2USLAoHdGVuYW50cxgBIAMoCzIbLnRlbmFudHJ5LnRlbmFudHMudjEuVGVuYW50EhMKC25leHRfY3Vyc29yGAIgASgJEhQKDHNob3duX2ZpZWxkcxgDIAMoCSqYAQoLVGVuYW50U3RhdGUSHAoYVEVOQU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVVEVOQU5UX1NUQVRFX1JFU0VSVkVEEAESHQoZVEVOQU5UX1NUQVRFX1BST1ZJU0lPTklORxACEhgKFFRFTkFOVF9TVEFURV9GQUlMSU5HEAMSFwoTVEVOQU5UX1NUQVRFX0FDVElWRRAEMp0DCg1UZW5hbnRTZXJ2aWNlEo4BCgxDcmVhdGVUZW5hbnQSKC50ZW5hbnRyeS50ZW5hbnRzLnYxLkNyZWF0ZVRlbmFudFJlcXVlc3QaIS50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLk9wZXJhdGlvbiIxqrsYLQgBEgEDIg10ZW5hbnRzLndyaXRlKAIwAjoPdGVuYW50LnJlc2VydmVkSgIrLBJyCglHZXRUZW5hbnQSJS50ZW5hbnRyeS50ZW5hbnRzLnYxLkdldFRlbmFudFJlcXVlc3QaGy50ZW5hbnRyeS50ZW5hbnRzLnYxLlRlbmFudCIhkAIBqrsYGggBEgEDIgx0ZW5hbnRzLnJlYWQoATABSgEpEoYBCgtMaXN0VGVuYW50cxInLnRlbmFudHJ5LnRlbmFudHMudjEuTGlzdFRlbmFudHNSZXF1ZXN0GigudGVuYW50cnkudGVuYW50cy52MS5MaXN0VGVuYW50c1Jlc3BvbnNlIiSQAgGquxgdCAESAQMiDHRlbmFudHMucmVhZCgBMAFKBHh5entCxQEKF2NvbS50ZW5hbnRyeS50ZW5hbnRzLnYxQgxUZW5hbnRzUHJvdG9QAVoudGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS90ZW5hbnRzL3YxO3RlbmFudHN2MaICA1RUWKoCE1RlbmFudHJ5LlRlbmFudHMuVjHKAhNUZW5hbnRyeVxUZW5hbnRzXFYx4gIfVGVuYW50cnlcVGVuYW50c1xWMVxHUEJNZXRhZGF0YeoCFVRlbmFudHJ5OjpUZW5hbnRzOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy, file_tenantry_operations_v1_operations]);
 
 /**
  * InitialSettings are written to the tenant's settings when it is created.
@@ -199,11 +199,37 @@ export type ListTenantsRequest = Message<"tenantry.tenants.v1.ListTenantsRequest
   limit: number;
 
   /**
-   * next_cursor of the page before.
+   * next_cursor of the page before, with the same filter and sort.
    *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
+
+  /**
+   * RSQL over id, slug, name, state, schema_version, created_at and activated_at:
+   * state==active;slug==a*. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+   * and, "," for or, "*" as wildcard.
+   *
+   * @generated from field: string filter = 3;
+   */
+  filter: string;
+
+  /**
+   * At most 3 of slug, name, created_at and activated_at,
+   * each with "-" in front for descending; created_at when absent.
+   *
+   * @generated from field: string sort = 4;
+   */
+  sort: string;
+
+  /**
+   * What each item shows, of id, slug, name, state, schema_version, created_at, activated_at
+   * and url;
+   * everything when absent.
+   *
+   * @generated from field: string fields = 5;
+   */
+  fields: string;
 };
 
 /**
@@ -228,6 +254,14 @@ export type ListTenantsResponse = Message<"tenantry.tenants.v1.ListTenantsRespon
    * @generated from field: string next_cursor = 2;
    */
   nextCursor: string;
+
+  /**
+   * Names of the fields of the items that are shown, when that is not all of
+   * them. JSON answers leave this out, and the other fields too.
+   *
+   * @generated from field: repeated string shown_fields = 3;
+   */
+  shownFields: string[];
 };
 
 /**

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/users/v1/users.proto.
  */
 export const file_tenantry_users_v1_users: GenFile = /*@__PURE__*/
-  fileDesc("Ch10ZW5hbnRyeS91c2Vycy92MS91c2Vycy5wcm90bxIRdGVuYW50cnkudXNlcnMudjEiuwEKBFVzZXISCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVlbWFpbBgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF9sb2dpbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsb2dpbl9jb3VudBgGIAEoAxIPCgd2ZXJzaW9uGAcgASgDIg4KDEdldE1lUmVxdWVzdCKeAQoNR2V0TWVSZXNwb25zZRIlCgR1c2VyGAEgASgLMhcudGVuYW50cnkudXNlcnMudjEuVXNlchINCgVyb2xlcxgCIAMoCRITCgtwZXJtaXNzaW9ucxgDIAMoCRISCgpzZXNzaW9uX2lkGAQgASgJEhIKCmFwaV9rZXlfaWQYBSABKAkSGgoSc2VydmljZV9hY2NvdW50X2lkGAYgASgJIjEKEExpc3RVc2Vyc1JlcXVlc3QSDQoFbGltaXQYASABKAUSDgoGY3Vyc29yGAIgASgJIlAKEUxpc3RVc2Vyc1Jlc3BvbnNlEiYKBXVzZXJzGAEgAygLMhcudGVuYW50cnkudXNlcnMudjEuVXNlchITCgtuZXh0X2N1cnNvchgCIAEoCTLmAQoLVXNlclNlcnZpY2USXQoFR2V0TWUSHy50ZW5hbnRyeS51c2Vycy52MS5HZXRNZVJlcXVlc3QaIC50ZW5hbnRyeS51c2Vycy52MS5HZXRNZVJlc3BvbnNlIhGQAgGquxgKCAISAgIEKAEwARJ4CglMaXN0VXNlcnMSIy50ZW5hbnRyeS51c2Vycy52MS5MaXN0VXNlcnNSZXF1ZXN0GiQudGVuYW50cnkudXNlcnMudjEuTGlzdFVzZXJzUmVzcG9uc2UiIJACAaq7GBkIAhICAgQaCnVzZXJzLnJlYWQoATABSgF4QrUBChVjb20udGVuYW50cnkudXNlcnMudjFCClVzZXJzUHJvdG9QAVoqdGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS91c2Vycy92MTt1c2Vyc3YxogIDVFVYqgIRVGVuYW50cnkuVXNlcnMuVjHKAhFUZW5hbnRyeVxVc2Vyc1xWMeICHVRlbmFudHJ5XFVzZXJzXFYxXEdQQk1ldGFkYXRh6gITVGVuYW50cnk6OlVzZXJzOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+  fileDesc("Ch10ZW5hbnRyeS91c2Vycy92MS91c2Vycy5wcm90bxIRdGVuYW50cnkudXNlcnMudjEiygIKBFVzZXISCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVlbWFpbBgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF9sb2dpbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsb2dpbl9jb3VudBgGIAEoAxIPCgd2ZXJzaW9uGAcgASgDEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoFcm9sZXMYCiABKAsyHC50ZW5hbnRyeS51c2Vycy52MS5Vc2VyUm9sZXMiNwoJVXNlclJvbGVzEioKBWl0ZW1zGAEgAygLMhsudGVuYW50cnkudXNlcnMudjEuVXNlclJvbGUiJAoIVXNlclJvbGUSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSIOCgxHZXRNZVJlcXVlc3QingEKDUdldE1lUmVzcG9uc2USJQoEdXNlchgBIAEoCzIXLnRlbmFudHJ5LnVzZXJzLnYxLlVzZXISDQoFcm9sZXMYAiADKAkSEwoLcGVybWlzc2lvbnMYAyADKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRISCgphcGlfa2V5X2lkGAUgASgJEhoKEnNlcnZpY2VfYWNjb3VudF9pZBgGIAEoCSJ7ChBMaXN0VXNlcnNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCRIOCgZmaWx0ZXIYAyABKAkSDAoEc29ydBgEIAEoCRIOCgZmaWVsZHMYBSABKAkSDwoHaW5jbHVkZRgGIAEoCRIJCgFxGAcgASgJImYKEUxpc3RVc2Vyc1Jlc3BvbnNlEiYKBXVzZXJzGAEgAygLMhcudGVuYW50cnkudXNlcnMudjEuVXNlchITCgtuZXh0X2N1cnNvchgCIAEoCRIUCgxzaG93bl9maWVsZHMYAyADKAky6wEKC1VzZXJTZXJ2aWNlEl0KBUdldE1lEh8udGVuYW50cnkudXNlcnMudjEuR2V0TWVSZXF1ZXN0GiAudGVuYW50cnkudXNlcnMudjEuR2V0TWVSZXNwb25zZSIRkAIBqrsYCggCEgICBCgBMAESfQoJTGlzdFVzZXJzEiMudGVuYW50cnkudXNlcnMudjEuTGlzdFVzZXJzUmVxdWVzdBokLnRlbmFudHJ5LnVzZXJzLnYxLkxpc3RVc2Vyc1Jlc3BvbnNlIiWQAgGquxgeCAISAgIEGgp1c2Vycy5yZWFkKAEwAUoGeHl6e3x9QrUBChVjb20udGVuYW50cnkudXNlcnMudjFCClVzZXJzUHJvdG9QAVoqdGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS91c2Vycy92MTt1c2Vyc3YxogIDVFVYqgIRVGVuYW50cnkuVXNlcnMuVjHKAhFUZW5hbnRyeVxVc2Vyc1xWMeICHVRlbmFudHJ5XFVzZXJzXFYxXEdQQk1ldGFkYXRh6gITVGVuYW50cnk6OlVzZXJzOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
 
 /**
  * @generated from message tenantry.users.v1.User
@@ -57,6 +57,26 @@ export type User = Message<"tenantry.users.v1.User"> & {
    * @generated from field: int64 version = 7;
    */
   version: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp update_time = 8;
+   */
+  updateTime?: Timestamp | undefined;
+
+  /**
+   * When the account was deleted. Lists show deleted people when their filter
+   * speaks of deleted_at.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 9;
+   */
+  deleteTime?: Timestamp | undefined;
+
+  /**
+   * Absent unless include=roles asked for them.
+   *
+   * @generated from field: tenantry.users.v1.UserRoles roles = 10;
+   */
+  roles?: UserRoles | undefined;
 };
 
 /**
@@ -65,6 +85,49 @@ export type User = Message<"tenantry.users.v1.User"> & {
  */
 export const UserSchema: GenMessage<User> = /*@__PURE__*/
   messageDesc(file_tenantry_users_v1_users, 0);
+
+/**
+ * UserRoles are the roles that a person holds, by name.
+ *
+ * @generated from message tenantry.users.v1.UserRoles
+ */
+export type UserRoles = Message<"tenantry.users.v1.UserRoles"> & {
+  /**
+   * @generated from field: repeated tenantry.users.v1.UserRole items = 1;
+   */
+  items: UserRole[];
+};
+
+/**
+ * Describes the message tenantry.users.v1.UserRoles.
+ * Use `create(UserRolesSchema)` to create a new message.
+ */
+export const UserRolesSchema: GenMessage<UserRoles> = /*@__PURE__*/
+  messageDesc(file_tenantry_users_v1_users, 1);
+
+/**
+ * UserRole is a role that a person holds.
+ *
+ * @generated from message tenantry.users.v1.UserRole
+ */
+export type UserRole = Message<"tenantry.users.v1.UserRole"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message tenantry.users.v1.UserRole.
+ * Use `create(UserRoleSchema)` to create a new message.
+ */
+export const UserRoleSchema: GenMessage<UserRole> = /*@__PURE__*/
+  messageDesc(file_tenantry_users_v1_users, 2);
 
 /**
  * @generated from message tenantry.users.v1.GetMeRequest
@@ -77,7 +140,7 @@ export type GetMeRequest = Message<"tenantry.users.v1.GetMeRequest"> & {
  * Use `create(GetMeRequestSchema)` to create a new message.
  */
 export const GetMeRequestSchema: GenMessage<GetMeRequest> = /*@__PURE__*/
-  messageDesc(file_tenantry_users_v1_users, 1);
+  messageDesc(file_tenantry_users_v1_users, 3);
 
 /**
  * @generated from message tenantry.users.v1.GetMeResponse
@@ -131,7 +194,7 @@ export type GetMeResponse = Message<"tenantry.users.v1.GetMeResponse"> & {
  * Use `create(GetMeResponseSchema)` to create a new message.
  */
 export const GetMeResponseSchema: GenMessage<GetMeResponse> = /*@__PURE__*/
-  messageDesc(file_tenantry_users_v1_users, 2);
+  messageDesc(file_tenantry_users_v1_users, 4);
 
 /**
  * @generated from message tenantry.users.v1.ListUsersRequest
@@ -145,11 +208,54 @@ export type ListUsersRequest = Message<"tenantry.users.v1.ListUsersRequest"> & {
   limit: number;
 
   /**
-   * next_cursor of the page before.
+   * next_cursor of the page before, with the same filter, sort and q.
    *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
+
+  /**
+   * RSQL over id, name, email, login_count, last_login_at, created_at, updated_at
+   * and deleted_at:
+   * name==Jo*;login_count=gt=5. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+   * and, "," for or, "*" as wildcard.
+   *
+   * @generated from field: string filter = 3;
+   */
+  filter: string;
+
+  /**
+   * At most 3 of id, name, email, login_count, last_login_at, created_at, updated_at
+   * and deleted_at,
+   * each with "-" in front for descending; created_at when absent.
+   *
+   * @generated from field: string sort = 4;
+   */
+  sort: string;
+
+  /**
+   * What each item shows, of id, name, email, version, login_count, last_login_at,
+   * created_at, updated_at and deleted_at;
+   * everything when absent.
+   *
+   * @generated from field: string fields = 5;
+   */
+  fields: string;
+
+  /**
+   * What is loaded beside each person: roles.
+   *
+   * @generated from field: string include = 6;
+   */
+  include: string;
+
+  /**
+   * Words to search in name and email: prefixes and typos are found, the best
+   * first. It replaces sort.
+   *
+   * @generated from field: string q = 7;
+   */
+  q: string;
 };
 
 /**
@@ -157,7 +263,7 @@ export type ListUsersRequest = Message<"tenantry.users.v1.ListUsersRequest"> & {
  * Use `create(ListUsersRequestSchema)` to create a new message.
  */
 export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*/
-  messageDesc(file_tenantry_users_v1_users, 3);
+  messageDesc(file_tenantry_users_v1_users, 5);
 
 /**
  * @generated from message tenantry.users.v1.ListUsersResponse
@@ -174,6 +280,14 @@ export type ListUsersResponse = Message<"tenantry.users.v1.ListUsersResponse"> &
    * @generated from field: string next_cursor = 2;
    */
   nextCursor: string;
+
+  /**
+   * Names of the fields of the items that are shown, when that is not all of
+   * them. JSON answers leave this out, and the other fields too.
+   *
+   * @generated from field: repeated string shown_fields = 3;
+   */
+  shownFields: string[];
 };
 
 /**
@@ -181,7 +295,7 @@ export type ListUsersResponse = Message<"tenantry.users.v1.ListUsersResponse"> &
  * Use `create(ListUsersResponseSchema)` to create a new message.
  */
 export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE__*/
-  messageDesc(file_tenantry_users_v1_users, 4);
+  messageDesc(file_tenantry_users_v1_users, 6);
 
 /**
  * UserService reads the people of a tenant.
@@ -200,7 +314,8 @@ export const UserService: GenService<{
     output: typeof GetMeResponseSchema;
   },
   /**
-   * ListUsers answers people in the order they were created.
+   * ListUsers answers people in the order they were created, if no other is
+   * asked.
    *
    * @generated from rpc tenantry.users.v1.UserService.ListUsers
    */
