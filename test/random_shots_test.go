@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"io"
@@ -65,11 +66,24 @@ func (w *randomWorld) send(ctx context.Context, i int64) {
 		return
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	body, err := readUnpacked(resp)
 	if err != nil {
 		body = []byte(err.Error()) // which is no JSON
 	}
 	w.hear(i, r, resp.StatusCode, resp.Header, body)
+}
+
+// readUnpacked reads a body that may be compressed, if that was asked for.
+func readUnpacked(resp *http.Response) ([]byte, error) {
+	var in io.Reader = resp.Body
+	if resp.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(resp.Body)
+		if err != nil {
+			return nil, err
+		}
+		in = z
+	}
+	return io.ReadAll(io.LimitReader(in, 4<<20))
 }
 
 // shooter makes requests out of the schema: what a correct one would hold, and
