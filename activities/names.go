@@ -23,6 +23,12 @@ const (
 	NameDropRole          = "DropRole"
 	NameRelease           = "Release"
 
+	NameBeginCall     = "BeginCall"
+	NameApplyAccess   = "ApplyAccess"
+	NameReinviteOwner = "ReinviteOwner"
+	NameApplyLimits   = "ApplyLimits"
+	NameFailCall      = "FailCall"
+
 	NameFleetPage  = "FleetPage"
 	NameFleetVisit = "FleetVisit"
 )
@@ -50,6 +56,17 @@ func (a *Provisioning) Activities() []Named {
 		{NameDropDatabase, a.DropDatabase},
 		{NameDropRole, a.DropRole},
 		{NameRelease, a.Release},
+	}
+}
+
+// Activities are the activities of the provisioning queue, beside those above.
+func (a *Lifecycle) Activities() []Named {
+	return []Named{
+		{NameBeginCall, a.BeginCall},
+		{NameApplyAccess, a.ApplyAccess},
+		{NameReinviteOwner, a.ReinviteOwner},
+		{NameApplyLimits, a.ApplyLimits},
+		{NameFailCall, a.FailCall},
 	}
 }
 

@@ -56,7 +56,7 @@ var catalogue = map[commonv1.Reason]entry{
 	commonv1.Reason_REASON_SCHEMA_OUT_OF_RANGE:       {Kind: apperr.Precondition},
 	commonv1.Reason_REASON_CENTRAL_UNREACHABLE:       {Kind: apperr.Unavailable},
 	commonv1.Reason_REASON_TENANT_STATE:              {Kind: apperr.Precondition},
-	commonv1.Reason_REASON_TENANT_SUSPENDED:          {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_TENANT_SUSPENDED:          {Kind: apperr.Precondition},
 	commonv1.Reason_REASON_OWNER_PRESENT:             {Kind: apperr.Precondition},
 	commonv1.Reason_REASON_HOOK_SOURCE_UNKNOWN:       {Kind: apperr.NotFound},
 	commonv1.Reason_REASON_HOOK_SIGNATURE_MISSING:    {Kind: apperr.Unauthenticated},

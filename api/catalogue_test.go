@@ -1,16 +1,10 @@
 package api
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -149,103 +143,6 @@ func kindCalled(t *testing.T, name string) apperr.Kind {
 	}
 	require.Fail(t, "no such kind", name)
 	return apperr.Internal
-}
-
-// said is what the program's source says about errors.
-type said struct {
-	reasons       []reasonUse
-	rules, params map[string]bool
-}
-
-type reasonUse struct{ at, kind, reason string }
-
-// sourceOf reads every file that is no test, ours and not generated.
-func sourceOf(t *testing.T) said {
-	t.Helper()
-	out := said{rules: map[string]bool{}, params: map[string]bool{}}
-	for _, dir := range []string{".", "../internal", "../activities"} {
-		require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "gen/") {
-				return err
-			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
-			require.NoError(t, err)
-			ast.Inspect(file, func(n ast.Node) bool { out.look(path, n); return true })
-			return nil
-		}))
-	}
-	return out
-}
-
-func (s *said) look(path string, n ast.Node) {
-	switch n := n.(type) {
-	case *ast.CallExpr:
-		s.call(path, calledName(n.Fun), n.Args)
-	case *ast.AssignStmt:
-		for i, left := range n.Lhs {
-			if sel, ok := left.(*ast.SelectorExpr); ok && sel.Sel.Name == "Reason" && len(n.Rhs) == len(n.Lhs) {
-				s.reason(path, "", literal(n.Rhs[i]))
-			}
-		}
-	case *ast.KeyValueExpr:
-		key, _ := n.Key.(*ast.Ident)
-		if text := literal(n.Value); key != nil && key.Name == "Rule" && text != "" {
-			s.rules[text] = true
-		}
-	}
-}
-
-func (s *said) call(path, name string, args []ast.Expr) {
-	switch name {
-	case "apperr.New", "apperr.Newf", "New", "Newf":
-		if len(args) >= 3 {
-			kind, _ := args[0].(*ast.SelectorExpr)
-			if kind != nil {
-				s.reason(path, kind.Sel.Name, literal(args[1]))
-			}
-		}
-	case "apperr.InvalidField", "InvalidField":
-		if text := literal(args[1]); text != "" {
-			s.rules[text] = true
-		}
-	case "passwordError":
-		s.reason(path, "", literal(args[0]))
-		s.rules[literal(args[1])] = true
-		s.params[literal(args[3])] = true
-	case "WithParams":
-		for i := 0; i < len(args); i += 2 {
-			s.params[literal(args[i])] = true
-		}
-	}
-}
-
-func (s *said) reason(path, kind, reason string) {
-	if reason != "" {
-		s.reasons = append(s.reasons, reasonUse{path, kind, reason})
-	}
-}
-
-// calledName is the function of a package, the method of anything else.
-func calledName(fun ast.Expr) string {
-	switch fun := fun.(type) {
-	case *ast.Ident:
-		return fun.Name
-	case *ast.SelectorExpr:
-		if pkg, ok := fun.X.(*ast.Ident); ok && pkg.Name == "apperr" {
-			return "apperr." + fun.Sel.Name
-		}
-		return fun.Sel.Name
-	}
-	return ""
-}
-
-func literal(e ast.Expr) string {
-	lit, ok := e.(*ast.BasicLit)
-	if !ok || lit.Kind != token.STRING {
-		return ""
-	}
-	text, _ := strconv.Unquote(lit.Value) // it has compiled
-	return text
 }
 
 // schemaRules is every rule id that a request of our protos can break.

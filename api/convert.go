@@ -10,6 +10,7 @@ import (
 
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
+	"tenantry/internal/page"
 	"tenantry/internal/settings"
 )
 
@@ -58,4 +59,12 @@ func appURL(ctx context.Context, l *db.Lease) (string, error) {
 		doc, err := settings.Load(ctx, tx)
 		return doc.AppURL, err
 	})
+}
+
+// pageRequest reads the two fields of a list that is walked by time alone.
+func pageRequest(req interface {
+	GetLimit() int32
+	GetCursor() string
+}) page.Request {
+	return page.Request{Limit: int(req.GetLimit()), Cursor: req.GetCursor()}
 }

@@ -133,6 +133,9 @@ func TestCORS_IsTheTenantsOwn(t *testing.T) {
 	f := setup(t, crossing)
 	require.Equal(t, http.StatusNoContent, f.do(t, preflight(betaHost, betaOrigin)).status)
 	require.Empty(t, corsHeaders(f.do(t, preflight(betaHost, acmeOrigin)).header))
+	require.Equal(t, http.StatusNoContent, f.do(t, preflight(acmeHost, acmeOrigin)).status)
+	require.Empty(t, corsHeaders(f.do(t, preflight(acmeHost, betaOrigin)).header))
+	require.Empty(t, corsHeaders(f.do(t, preflight(betaHost, acmeOrigin)).header), "whoever was asked for last")
 	require.Empty(t, corsHeaders(f.do(t, preflight(centralHost, acmeOrigin)).header), "the central host has no pages")
 	require.Empty(t, corsHeaders(f.do(t, preflight("nobody.tenantry.test", acmeOrigin)).header))
 	require.Empty(t, corsHeaders(f.do(t, preflight("sleepy.tenantry.test", acmeOrigin)).header))
@@ -202,14 +205,15 @@ func TestOriginCache_ADatabaseThatFailsAllowsNobodyAndIsAskedOnceASecond(t *test
 
 func TestOriginCache_OneCallerAsksForACrowdAndMayLeave(t *testing.T) {
 	t.Parallel()
-	var asked atomic.Int64
+	var asked, looked atomic.Int64
 	entered, open := make(chan struct{}), make(chan struct{})
 	c := cacheOf(func(ctx context.Context, _ tenants.Entry) ([]string, error) {
-		asked.Add(1)
-		close(entered)
+		if asked.Add(1) == 1 {
+			close(entered)
+		}
 		<-open
 		return []string{acmeOrigin}, ctx.Err()
-	}, clock.System)
+	}, func() time.Time { looked.Add(1); return clock.System() })
 	e := acme()
 	first, leave := context.WithCancel(t.Context())
 	left := make(chan bool)
@@ -224,6 +228,7 @@ func TestOriginCache_OneCallerAsksForACrowdAndMayLeave(t *testing.T) {
 			}
 		})
 	}
+	require.Eventually(t, func() bool { return looked.Load() > 50 }, 10*time.Second, time.Millisecond, "the crowd has come")
 	leave()
 	require.False(t, <-left, "who leaves is not kept waiting")
 	close(open)

@@ -44,7 +44,8 @@ func (h *hooksHandler) RetireHookSecret(ctx context.Context, req *hooksv1.Retire
 	if err != nil {
 		return nil, err
 	}
-	return &hooksv1.RetireHookSecretResponse{}, h.hooks.RetireSecret(ctx, req.GetSource(), id, call.Actor(), call.RequestID)
+	answer := func(struct{}) *hooksv1.RetireHookSecretResponse { return &hooksv1.RetireHookSecretResponse{} }
+	return answer(struct{}{}), h.hooks.RetireSecret(ctx, req.GetSource(), id, call.Actor(), call.RequestID, mark(call, answer))
 }
 
 func hookSourceMessage(src hooks.Source) *hooksv1.HookSource {

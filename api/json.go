@@ -57,13 +57,13 @@ func (c jsonDoor) MarshalWrite(ctx context.Context, dst io.Writer, msg any) erro
 // prune leaves shown_fields out of a list's JSON, and of each item what it
 // does not name; no names mean everything.
 func prune(text []byte, items string, shown []string) []byte {
-	return object(text, func(name string, value []byte) []byte {
+	return keepMembers(text, func(name string, value []byte) []byte {
 		switch {
 		case name == shownField:
 			return nil
 		case name == items && len(shown) > 0:
 			return array(value, func(item []byte) []byte {
-				return object(item, func(name string, value []byte) []byte {
+				return keepMembers(item, func(name string, value []byte) []byte {
 					if slices.Contains(shown, name) {
 						return value
 					}
@@ -75,9 +75,9 @@ func prune(text []byte, items string, shown []string) []byte {
 	})
 }
 
-// object writes an object again with the members that keep answers; nil drops
+// keepMembers writes an object again with the members that keep answers; nil drops
 // one. The text is what protojson writes: valid, names without escapes.
-func object(text []byte, keep func(name string, value []byte) []byte) []byte {
+func keepMembers(text []byte, keep func(name string, value []byte) []byte) []byte {
 	out := append(make([]byte, 0, len(text)), '{')
 	for i := space(text, 1); text[i] == '"' || text[i] == ','; i = space(text, i) {
 		if text[i] == ',' {

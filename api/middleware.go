@@ -232,6 +232,9 @@ func (s *Server) tenantOf(ctx context.Context, host string) (tenants.Entry, erro
 	if err != nil {
 		return tenants.Entry{}, err
 	}
+	if entry.State == tenants.Suspended || entry.State == tenants.Resuming {
+		return tenants.Entry{}, apperr.New(apperr.Precondition, "TENANT_SUSPENDED", "This organization is suspended. Ask who runs this service.")
+	}
 	if entry.State != tenants.Active {
 		return tenants.Entry{}, apperr.New(apperr.Precondition, "TENANT_NOT_ACTIVE", "This organization is not active.")
 	}

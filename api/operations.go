@@ -56,6 +56,6 @@ func (h *operationsHandler) CancelOperation(ctx context.Context, req *operations
 	if err != nil {
 		return nil, err
 	}
-	op, err := h.operations.RequestCancel(ctx, ids.Operation(id), call.Actor(), call.RequestID)
+	op, err := h.operations.RequestCancel(ctx, ids.Operation(id), call.Actor(), call.RequestID, mark(call, operationMessage))
 	return operationMessage(op), err
 }

@@ -44,7 +44,8 @@ func (h *operatorsHandler) RevokeOperatorKey(ctx context.Context, req *operators
 	if err != nil {
 		return nil, err
 	}
-	return &operatorsv1.RevokeOperatorKeyResponse{}, h.operators.Revoke(ctx, id, call.Actor(), call.RequestID)
+	answer := func(struct{}) *operatorsv1.RevokeOperatorKeyResponse { return &operatorsv1.RevokeOperatorKeyResponse{} }
+	return answer(struct{}{}), h.operators.Revoke(ctx, id, call.Actor(), call.RequestID, mark(call, answer))
 }
 
 func operatorKeyMessage(k operators.Key) *operatorsv1.OperatorKey {

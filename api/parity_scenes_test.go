@@ -18,6 +18,7 @@ import (
 	tenantsv1 "tenantry/api/gen/tenantry/tenants/v1"
 	usersv1 "tenantry/api/gen/tenantry/users/v1"
 	"tenantry/internal/ids"
+	"tenantry/internal/tenants"
 )
 
 // scene prepares what one call of an RPC needs, for one door: a name that no
@@ -40,6 +41,15 @@ func (s scene) central(t *testing.T, method, path, body string) answer {
 func (s scene) reserve(t *testing.T) answer {
 	t.Helper()
 	return s.central(t, "POST", "/v1/tenants", order(s.name))
+}
+
+// made is a tenant of the scene's own, in a state; nothing is on the server.
+func (s scene) made(t *testing.T, state string) string {
+	t.Helper()
+	id, err := ids.ParseTenant(s.reserve(t).get(t, http.StatusAccepted, "tenant_id"))
+	require.NoError(t, err)
+	s.in.SetState(t, id, state)
+	return id.String()
 }
 
 // tenant is the organization's own.
@@ -146,8 +156,22 @@ var scenes = map[string]func(*testing.T, scene) proto.Message{
 	"GetTenant": func(t *testing.T, s scene) proto.Message {
 		return &tenantsv1.GetTenantRequest{Id: s.tenant(t).String()}
 	},
-	"ListTenants":  func(*testing.T, scene) proto.Message { return &tenantsv1.ListTenantsRequest{Limit: 1} },
-	"GetOperation": func(t *testing.T, s scene) proto.Message { return &operationsv1.GetOperationRequest{Id: s.operation(t)} },
+	"SuspendTenant": func(t *testing.T, s scene) proto.Message {
+		return &tenantsv1.SuspendTenantRequest{Id: s.made(t, tenants.Active)}
+	},
+	"ResumeTenant": func(t *testing.T, s scene) proto.Message {
+		return &tenantsv1.ResumeTenantRequest{Id: s.made(t, tenants.Suspended)}
+	},
+	"InviteTenantOwner": func(t *testing.T, s scene) proto.Message {
+		return &tenantsv1.InviteTenantOwnerRequest{Id: s.made(t, tenants.Active), OwnerEmail: s.email()}
+	},
+	"SetTenantLimits": func(t *testing.T, s scene) proto.Message {
+		return &tenantsv1.SetTenantLimitsRequest{Id: s.made(t, tenants.Active), MaxUsers: proto.Int32(5), Version: 1}
+	},
+	"ListTenants": func(*testing.T, scene) proto.Message { return &tenantsv1.ListTenantsRequest{Limit: 1} },
+	"GetOperation": func(t *testing.T, s scene) proto.Message {
+		return &operationsv1.GetOperationRequest{Id: s.operation(t)}
+	},
 	"ListOperations": func(*testing.T, scene) proto.Message {
 		return &operationsv1.ListOperationsRequest{Limit: 1}
 	},

@@ -79,6 +79,11 @@ func (d *restDoor) mount(m *method) error {
 		d.verbs = append(d.verbs, b.verb)
 	}
 	return d.mux.HandlePath(b.verb, path, func(_ http.ResponseWriter, r *http.Request, params map[string]string) {
+		for _, v := range params {
+			if v == "" { // "/v1/users/" is no user
+				return
+			}
+		}
 		*r.Context().Value(matchKey{}).(**match) = &match{b, params}
 	})
 }

@@ -32,6 +32,8 @@ import (
 	"tenantry/api/gen/tenantry/invitations/v1/invitationsv1connect"
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
+	"tenantry/api/gen/tenantry/roles/v1/rolesv1connect"
+	"tenantry/api/gen/tenantry/settings/v1/settingsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/openapi"
@@ -45,8 +47,10 @@ import (
 	"tenantry/internal/metrics"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
+	"tenantry/internal/rbac"
 	"tenantry/internal/replay"
 	"tenantry/internal/secrets"
+	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
 	"tenantry/internal/users"
 )
@@ -81,6 +85,8 @@ type Deps struct {
 	Router      *tenants.Router
 	Auth        *auth.Service
 	Users       *users.Service
+	Roles       *rbac.Service
+	Settings    *settings.Service
 	Invitations *invitations.Service
 	Tenants     *tenants.Service
 	Operations  *operations.Service
@@ -161,6 +167,8 @@ func New(d Deps) (*Server, error) {
 		register: func(s *connect.Server) {
 			authv1connect.RegisterAuthServiceHandler(s, &authHandler{d.Auth})
 			usersv1connect.RegisterUserServiceHandler(s, &usersHandler{d.Users})
+			rolesv1connect.RegisterRoleServiceHandler(s, &rolesHandler{d.Roles})
+			settingsv1connect.RegisterSettingsServiceHandler(s, &settingsHandler{d.Settings})
 			invitationsv1connect.RegisterInvitationServiceHandler(s, &invitationsHandler{d.Invitations})
 			tenantsv1connect.RegisterTenantServiceHandler(s, &tenantsHandler{d.Tenants, urls})
 			operationsv1connect.RegisterOperationServiceHandler(s, &operationsHandler{d.Operations})

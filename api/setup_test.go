@@ -27,6 +27,8 @@ import (
 	"tenantry/api/gen/tenantry/invitations/v1/invitationsv1connect"
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
+	"tenantry/api/gen/tenantry/roles/v1/rolesv1connect"
+	"tenantry/api/gen/tenantry/settings/v1/settingsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 	"tenantry/api/pages"
@@ -57,6 +59,9 @@ const (
 
 // fake is an API whose chain is real and whose use cases are these functions.
 type fake struct {
+	// What this file does not answer is unimplemented.
+	tenantsv1connect.UnimplementedTenantServiceHandler
+
 	deps   Deps
 	wiring wiring
 	logs   *logBuffer
@@ -73,6 +78,8 @@ func (f *fake) register(s *connect.Server) {
 	authv1connect.RegisterAuthServiceHandler(s, f)
 	usersv1connect.RegisterUserServiceHandler(s, f)
 	invitationsv1connect.RegisterInvitationServiceHandler(s, f)
+	rolesv1connect.RegisterRoleServiceHandler(s, f)
+	settingsv1connect.RegisterSettingsServiceHandler(s, f)
 	tenantsv1connect.RegisterTenantServiceHandler(s, f)
 	operationsv1connect.RegisterOperationServiceHandler(s, f)
 	operatorsv1connect.RegisterOperatorServiceHandler(s, f)
@@ -128,6 +135,10 @@ func (f *fake) defaultWiring(entry tenants.Entry) wiring {
 			switch slug {
 			case "acme":
 				return entry, nil
+			case "shut":
+				return tenants.Entry{ID: ids.NewTenant(), Slug: slug, State: tenants.Suspended}, nil
+			case "waking":
+				return tenants.Entry{ID: ids.NewTenant(), Slug: slug, State: tenants.Resuming}, nil
 			case "sleepy":
 				return tenants.Entry{ID: ids.NewTenant(), Slug: slug, State: tenants.Provisioning}, nil
 			}

@@ -17,7 +17,7 @@ type tenantsHandler struct {
 
 func (h *tenantsHandler) CreateTenant(ctx context.Context, req *tenantsv1.CreateTenantRequest) (*operationsv1.Operation, error) {
 	call := edge.From(ctx)
-	op, err := h.tenants.Reserve(ctx, reserveInput(req), tenants.Requester{Actor: call.Actor(), RequestID: call.RequestID})
+	op, err := h.tenants.Reserve(ctx, reserveInput(req), requester(call), mark(call, operationMessage))
 	return operationMessage(op), err
 }
 
@@ -39,4 +39,49 @@ func (h *tenantsHandler) ListTenants(ctx context.Context, req *tenantsv1.ListTen
 	convert := func(t tenants.Tenant) *tenantsv1.Tenant { return tenantMessage(t, h.urls) }
 	resp := &tenantsv1.ListTenantsResponse{Tenants: each(found.Items, convert), NextCursor: found.Next}
 	return partial(resp, in, found.Shown), nil
+}
+
+func (h *tenantsHandler) SuspendTenant(ctx context.Context, req *tenantsv1.SuspendTenantRequest) (*operationsv1.Operation, error) {
+	call := edge.From(ctx)
+	id, err := parseID("id", req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	op, err := h.tenants.Suspend(ctx, ids.Tenant(id), requester(call), mark(call, operationMessage))
+	return operationMessage(op), err
+}
+
+func (h *tenantsHandler) ResumeTenant(ctx context.Context, req *tenantsv1.ResumeTenantRequest) (*operationsv1.Operation, error) {
+	call := edge.From(ctx)
+	id, err := parseID("id", req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	op, err := h.tenants.Resume(ctx, ids.Tenant(id), requester(call), mark(call, operationMessage))
+	return operationMessage(op), err
+}
+
+func (h *tenantsHandler) InviteTenantOwner(ctx context.Context, req *tenantsv1.InviteTenantOwnerRequest) (*operationsv1.Operation, error) {
+	call := edge.From(ctx)
+	id, err := parseID("id", req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	op, err := h.tenants.InviteOwner(ctx, ids.Tenant(id), req.GetOwnerEmail(), requester(call), mark(call, operationMessage))
+	return operationMessage(op), err
+}
+
+func (h *tenantsHandler) SetTenantLimits(ctx context.Context, req *tenantsv1.SetTenantLimitsRequest) (*operationsv1.Operation, error) {
+	call := edge.From(ctx)
+	id, err := parseID("id", req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	in := tenants.LimitsInput{MaxUsers: int(req.GetMaxUsers()), Version: req.GetVersion()}
+	op, err := h.tenants.SetLimits(ctx, ids.Tenant(id), in, requester(call), mark(call, operationMessage))
+	return operationMessage(op), err
+}
+
+func requester(call *edge.Call) tenants.Requester {
+	return tenants.Requester{Actor: call.Actor(), RequestID: call.RequestID}
 }

@@ -11,12 +11,15 @@ var tenantStates = map[string]tenantsv1.TenantState{
 	tenants.Provisioning: tenantsv1.TenantState_TENANT_STATE_PROVISIONING,
 	tenants.Failing:      tenantsv1.TenantState_TENANT_STATE_FAILING,
 	tenants.Active:       tenantsv1.TenantState_TENANT_STATE_ACTIVE,
+	tenants.Suspended:    tenantsv1.TenantState_TENANT_STATE_SUSPENDED,
+	tenants.Resuming:     tenantsv1.TenantState_TENANT_STATE_RESUMING,
 }
 
 func tenantMessage(t tenants.Tenant, urls tenants.URLs) *tenantsv1.Tenant {
 	return &tenantsv1.Tenant{
 		Id: t.ID.String(), Slug: t.Slug, Name: t.Name, State: tenantStates[t.State], CreateTime: timestamp(&t.CreatedAt),
 		ActivateTime: timestamp(t.ActivatedAt), Url: urls.Tenant(t.Slug), SchemaVersion: t.SchemaVersion,
+		Version: t.Version, MaxUsers: int32(t.MaxUsers), //nolint:gosec // at most a million
 	}
 }
 

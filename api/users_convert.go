@@ -14,7 +14,7 @@ func userMessage(u users.User) *usersv1.User {
 	return &usersv1.User{
 		Id: u.ID.String(), Name: u.Name, Email: u.Email, CreateTime: timestamp(&u.CreatedAt), UpdateTime: timestamp(&u.UpdatedAt),
 		DeleteTime: timestamp(u.DeletedAt), LastLoginTime: timestamp(u.LastLoginAt), LoginCount: u.LoginCount, Version: u.Version,
-		Roles: userRoles(u.Roles),
+		Roles: userRoles(u.Roles), Locale: u.Locale,
 	}
 }
 
@@ -26,6 +26,10 @@ func userRoles(roles []users.Role) *usersv1.UserRoles {
 	return &usersv1.UserRoles{
 		Items: each(roles, func(r users.Role) *usersv1.UserRole { return &usersv1.UserRole{Id: r.ID.String(), Name: r.Name} }),
 	}
+}
+
+func userRoleMessage(r users.Role) *usersv1.UserRole {
+	return &usersv1.UserRole{Id: r.ID.String(), Name: r.Name}
 }
 
 // meMessage is the caller: a person with their session or key, or a service
@@ -41,10 +45,13 @@ func meMessage(p auth.Principal) *usersv1.GetMeResponse {
 		out.ServiceAccountId = p.ServiceAccount.String()
 		return out
 	}
-	out.User = userMessage(users.User{
-		ID: p.User, Name: p.Name, Email: p.Email, CreatedAt: p.CreatedAt,
-		LastLoginAt: p.LastLoginAt, LoginCount: p.LoginCount, Version: p.Version,
-	})
-	out.User.UpdateTime = nil // not loaded with a principal
+	u := users.User{
+		ID: p.User, Name: p.Name, Email: p.Email, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
+		LastLoginAt: p.LastLoginAt, LoginCount: p.LoginCount, Version: p.Version, Locale: p.Locale, Roles: []users.Role{},
+	}
+	for i, id := range p.RoleIDs {
+		u.Roles = append(u.Roles, users.Role{ID: id, Name: p.Roles[i]})
+	}
+	out.User = userMessage(u)
 	return out
 }

@@ -27,7 +27,9 @@ import (
 	"tenantry/internal/pgadmin"
 	"tenantry/internal/pools"
 	"tenantry/internal/provisioning"
+	"tenantry/internal/rbac"
 	"tenantry/internal/secrets"
+	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
 	"tenantry/internal/testdb"
 	"tenantry/internal/users"
@@ -66,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	w.prov = provisioning.New(in.Central, w.router, now, nil, log)
 	d := Deps{
 		PublicURL: public, Log: log, Now: now, Flood: Flood{PerSecond: -1}, Directory: w.directory, Router: w.router,
-		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(), Invitations: invitations.New(now, hasher),
+		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(now), Roles: rbac.New(now), Settings: settings.New(now), Invitations: invitations.New(now, hasher, nil),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
 		APIKeys: apikeys.New(now), CentralKey: in.Central.Key,
@@ -126,7 +128,7 @@ func (w *world) link(t *testing.T, id ids.Tenant, to string) string {
 	lease, err := w.router.LeaseEntry(t.Context(), e)
 	require.NoError(t, err)
 	defer lease.Release()
-	_, err = w.mailer.DrainTenant(t.Context(), lease, 10)
+	_, err = w.mailer.DrainTenant(t.Context(), lease, 500)
 	require.NoError(t, err)
 	msgs := w.mailbox.Messages(to)
 	require.NotEmpty(t, msgs, "no mail to %s", to)

@@ -11,6 +11,8 @@ import (
 	"tenantry/api/gen/tenantry/invitations/v1/invitationsv1connect"
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
+	"tenantry/api/gen/tenantry/roles/v1/rolesv1connect"
+	"tenantry/api/gen/tenantry/settings/v1/settingsv1connect"
 	"tenantry/api/gen/tenantry/tenants/v1/tenantsv1connect"
 	"tenantry/api/gen/tenantry/users/v1/usersv1connect"
 )
@@ -23,7 +25,9 @@ type Services struct {
 	Invitations     invitationsv1connect.InvitationServiceClient
 	Operations      operationsv1connect.OperationServiceClient
 	Operators       operatorsv1connect.OperatorServiceClient
+	Roles           rolesv1connect.RoleServiceClient
 	ServiceAccounts apikeysv1connect.ServiceAccountServiceClient
+	Settings        settingsv1connect.SettingsServiceClient
 	Tenants         tenantsv1connect.TenantServiceClient
 	Users           usersv1connect.UserServiceClient
 }
@@ -36,7 +40,9 @@ func newServices(c *connect.Client) Services {
 		Invitations:     invitationsv1connect.NewInvitationServiceClient(c),
 		Operations:      operationsv1connect.NewOperationServiceClient(c),
 		Operators:       operatorsv1connect.NewOperatorServiceClient(c),
+		Roles:           rolesv1connect.NewRoleServiceClient(c),
 		ServiceAccounts: apikeysv1connect.NewServiceAccountServiceClient(c),
+		Settings:        settingsv1connect.NewSettingsServiceClient(c),
 		Tenants:         tenantsv1connect.NewTenantServiceClient(c),
 		Users:           usersv1connect.NewUserServiceClient(c),
 	}

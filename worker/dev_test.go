@@ -16,7 +16,16 @@ import (
 	"tenantry/internal/ids"
 )
 
-const tenantText = "0190f5a0-0000-7000-8000-000000000001"
+const (
+	tenantText    = "0190f5a0-0000-7000-8000-000000000001"
+	operationText = "0190f5a0-0000-7000-8000-000000000002"
+)
+
+func someOperation(t *testing.T) ids.Operation {
+	id, err := ids.ParseOperation(operationText)
+	require.NoError(t, err)
+	return id
+}
 
 func someTenant(t *testing.T) ids.Tenant {
 	id, err := ids.ParseTenant(tenantText)

@@ -119,6 +119,31 @@ func intent(t ids.Tenant) outbox.Row {
 	return outbox.Row{ID: ids.New(), Kind: outbox.KindStart, Name: ids.WorkflowProvisionTenant, TenantID: t, OperationID: ids.NewOperation()}
 }
 
+func TestRelay_StartsEveryCallUnderItsOperation(t *testing.T) {
+	t.Parallel()
+	server := devServer(t, devstack.TemporalOptions{})
+	c := dial(t, server.Address, newCodec(t, "k1"))
+	ctx := within(t, time.Minute)
+	for name, want := range map[string]struct{ id, kind string }{
+		ids.WorkflowApplyTenantAccess: {"tenant/" + tenantText + "/access/" + operationText, kindAccess},
+		ids.WorkflowInviteOwner:       {"tenant/" + tenantText + "/invite-owner/" + operationText, operations.KindInviteOwner},
+		ids.WorkflowApplyTenantLimits: {"tenant/" + tenantText + "/limits/" + operationText, operations.KindSetLimits},
+	} {
+		row := outbox.Row{ID: ids.New(), Kind: outbox.KindStart, Name: name, TenantID: someTenant(t), OperationID: someOperation(t)}
+		for range 2 {
+			require.NoError(t, start(ctx, c, row), name)
+		}
+		desc, err := c.DescribeWorkflow(ctx, want.id, "")
+		require.NoError(t, err)
+		require.Equal(t, name, desc.WorkflowType.Name)
+		kind, ok := desc.TypedSearchAttributes.GetKeyword(searchKind)
+		require.True(t, ok)
+		require.Equal(t, want.kind, kind)
+		row.OperationID = ids.Operation{}
+		require.ErrorIs(t, start(ctx, c, row), errUnknownWorkflow, "a call without its operation")
+	}
+}
+
 func TestRelay_StartsAnIntentOnceWithItsIDSummaryAndAttributes(t *testing.T) {
 	t.Parallel()
 	server := devServer(t, devstack.TemporalOptions{})

@@ -16,8 +16,13 @@ import (
 	"tenantry/workflows"
 )
 
-// Kinds of workflows as the search attribute TenantryKind names them.
-const kindFleetPass = "fleet.pass"
+// Kinds of workflows as the search attribute TenantryKind names them, beside
+// those of operations.
+const (
+	kindFleetPass = "fleet.pass"
+	// kindAccess is a suspend or a resume: one workflow runs both.
+	kindAccess = "tenant.access"
+)
 
 var (
 	searchTenant    = temporal.NewSearchAttributeKeyKeyword(ids.SearchTenant)
@@ -43,26 +48,46 @@ func start(ctx context.Context, c client.Client, row outbox.Row) error {
 	return err
 }
 
+// startable is a workflow that intents start.
+type startable struct {
+	kind, summary string
+	id            func(ids.Tenant, ids.Operation) string
+}
+
+var startables = map[string]startable{
+	ids.WorkflowProvisionTenant: {operations.KindProvision, "Provision tenant ",
+		func(t ids.Tenant, _ ids.Operation) string { return ids.ProvisionTenantWorkflow(t) }},
+	ids.WorkflowApplyTenantAccess: {kindAccess, "Apply access of tenant ", ids.TenantAccessWorkflow},
+	ids.WorkflowInviteOwner:       {operations.KindInviteOwner, "Invite owner of tenant ", ids.InviteOwnerWorkflow},
+	ids.WorkflowApplyTenantLimits: {operations.KindSetLimits, "Apply limits of tenant ", ids.TenantLimitsWorkflow},
+}
+
 // startOf builds id, options and typed input of an intent.
 func startOf(row outbox.Row) (client.StartWorkflowOptions, any, error) {
-	if row.Name != ids.WorkflowProvisionTenant || row.TenantID.IsZero() {
+	w, known := startables[row.Name]
+	provision := row.Name == ids.WorkflowProvisionTenant
+	if !known || row.TenantID.IsZero() || !provision && row.OperationID.IsZero() {
 		return client.StartWorkflowOptions{}, nil, errUnknownWorkflow
 	}
 	tenant := row.TenantID.String()
-	attributes := []temporal.SearchAttributeUpdate{searchTenant.ValueSet(tenant), searchKind.ValueSet(operations.KindProvision)}
+	var input any = workflows.CallInput{TenantID: tenant, OperationID: row.OperationID.String()}
+	if provision {
+		input = workflows.ProvisionTenantInput{TenantID: tenant}
+	}
+	attributes := []temporal.SearchAttributeUpdate{searchTenant.ValueSet(tenant), searchKind.ValueSet(w.kind)}
 	if !row.OperationID.IsZero() {
 		attributes = append(attributes, searchOperation.ValueSet(row.OperationID.String()))
 	}
 	return client.StartWorkflowOptions{
-		ID:                                       ids.ProvisionTenantWorkflow(row.TenantID),
+		ID:                                       w.id(row.TenantID, row.OperationID),
 		TaskQueue:                                ids.QueueProvisioning,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		StaticSummary:                            "Provision tenant " + tenant,
+		StaticSummary:                            w.summary + tenant,
 		TypedSearchAttributes:                    temporal.NewSearchAttributes(attributes...),
 		Priority:                                 temporal.Priority{FairnessKey: tenant},
-	}, workflows.ProvisionTenantInput{TenantID: tenant}, nil
+	}, input, nil
 }
 
 // cancel carries the wish to cancel an operation. Where no workflow runs yet

@@ -38,7 +38,7 @@ func readPage(t *testing.T, address, codec string) *page {
 	bin := t.TempDir()
 	require.NoError(t, os.Symlink(os.Getenv("TENANTRY_TEST_TEMPORAL_BIN"), filepath.Join(bin, "temporal")))
 	p := &page{t: t, blocks: map[string]string{}, ran: map[string]bool{}, env: append(os.Environ(),
-		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir(), "TENANT="+tenantText,
+		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir(), "TENANT="+tenantText, "OPERATION="+operationText,
 		"TEMPORAL_ADDRESS="+address, "TEMPORAL_NAMESPACE="+devstack.TemporalNamespace,
 		"CODEC_ENDPOINT="+codec, "CODEC_TOKEN="+codecToken)}
 	for _, m := range block.FindAllStringSubmatch(string(text), -1) {
@@ -96,6 +96,15 @@ func TestTriggersPage_EveryLineWorksWhenPasted(t *testing.T) {
 	require.ErrorContains(t, c.GetWorkflow(ctx, id, "").Get(ctx, nil), workflows.ReasonCancelled)
 	require.Contains(t, p.run("provision-progress"), `"name":"create_role","state":"compensated"`)
 
+	for _, w := range []struct {
+		block string
+		id    func(ids.Tenant, ids.Operation) string
+	}{{"access-start", ids.TenantAccessWorkflow}, {"owner-start", ids.InviteOwnerWorkflow}, {"limits-start", ids.TenantLimitsWorkflow}} {
+		p.run(w.block)
+		require.NoError(t, c.GetWorkflow(ctx, w.id(someTenant(t), someOperation(t)), "").Get(ctx, nil))
+	}
+	require.Contains(t, p.run("access-progress"), `"name":"apply_access","state":"done"`)
+
 	p.run("fleet-start")
 	require.NoError(t, c.GetWorkflow(ctx, "fleet/by-hand", "").Get(ctx, nil))
 	require.Contains(t, p.run("fleet-result"), `"visited":1`)
@@ -118,7 +127,8 @@ func serveStubs(t *testing.T, c client.Client, hold <-chan struct{}) {
 	w := sdk.New(c, ids.QueueProvisioning, sdk.Options{DisableRegistrationAliasing: true})
 	workflows.Register(w, ids.QueueProvisioning)
 	var p *activities.Provisioning
-	for _, n := range p.Activities() {
+	var l *activities.Lifecycle
+	for _, n := range append(p.Activities(), l.Activities()...) {
 		var f any = func(context.Context, map[string]any) error { return nil }
 		switch n.Name {
 		case activities.NameTakeReservation:

@@ -43,6 +43,7 @@ type Deps struct {
 	Bell     *outbox.Bell
 
 	Provisioning *activities.Provisioning
+	Lifecycle    *activities.Lifecycle
 	Fleet        *activities.Fleet
 
 	Options Options
@@ -72,7 +73,7 @@ type Worker struct {
 
 // New checks what is given and starts nothing.
 func New(d Deps) (*Worker, error) {
-	if d.Log == nil || d.Now == nil || d.Client == nil || d.Central == nil || d.Provisioning == nil || d.Fleet == nil {
+	if d.Log == nil || d.Now == nil || d.Client == nil || d.Central == nil || d.Provisioning == nil || d.Lifecycle == nil || d.Fleet == nil {
 		return nil, errors.New("worker: a dependency is missing")
 	}
 	o := &d.Options
@@ -153,7 +154,7 @@ func (w *Worker) build(queue string, fatal chan<- error) sdk.Worker {
 	workflows.Register(s, queue)
 	found := w.d.Fleet.Activities()
 	if queue == ids.QueueProvisioning {
-		found = w.d.Provisioning.Activities()
+		found = append(w.d.Provisioning.Activities(), w.d.Lifecycle.Activities()...)
 	}
 	for _, a := range found {
 		s.RegisterActivityWithOptions(a.Func, activity.RegisterOptions{Name: a.Name})

@@ -46,7 +46,7 @@ func newProcess(t *testing.T, c client.Client, identity string, drain func(conte
 	var err error
 	p.worker, err = New(Deps{
 		Log: testLog(t), Now: clock.System, Client: c, Namespace: devstack.TemporalNamespace, Identity: identity,
-		Central: &db.Central{}, Provisioning: &activities.Provisioning{}, Fleet: fleet,
+		Central: &db.Central{}, Provisioning: &activities.Provisioning{}, Lifecycle: &activities.Lifecycle{}, Fleet: fleet,
 		Options: Options{StickyTimeout: 500 * time.Millisecond},
 	})
 	require.NoError(t, err)

@@ -11,6 +11,8 @@ import (
 const (
 	// TypeProvisioningFailed: nothing is left of the tenant.
 	TypeProvisioningFailed = "ProvisioningFailed"
+	// TypeCallFailed: the wish was refused, and the operation says why.
+	TypeCallFailed = "CallFailed"
 	// TypeFleetPassFailed: the tenants could not be listed.
 	TypeFleetPassFailed = "FleetPassFailed"
 	// TypeRefused: nothing was touched.

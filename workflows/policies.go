@@ -46,6 +46,14 @@ func forward(attempt time.Duration) workflow.ActivityOptions {
 	}
 }
 
+// standing is for a wish that stands until it has come true or is refused:
+// giving up would leave a tenant half shut, or its settings behind.
+func standing() workflow.ActivityOptions {
+	o := forward(Longest)
+	o.RetryPolicy.MaximumAttempts, o.RetryPolicy.MaximumInterval = 0, 30*time.Second
+	return o
+}
+
 // compensation is tried until it is done: giving up would leave residue.
 func compensation() workflow.ActivityOptions {
 	return workflow.ActivityOptions{

@@ -46,11 +46,20 @@ func goldens() []golden {
 			input: workflows.ProvisionTenantInput{TenantID: tenantText}, fail: fail, cancel: cancel,
 		}
 	}
+	called := func(file, workflow, verb, fail string) golden {
+		return golden{
+			file: file, workflow: workflow, id: "tenant/" + tenantText + "/" + verb + "/" + operationText,
+			input: workflows.CallInput{TenantID: tenantText, OperationID: operationText}, fail: fail,
+		}
+	}
 	return []golden{
 		provision("success", "", ""),
 		provision("failed_create_signing_key", activities.NameCreateSigningKey, ""),
 		provision("cancelled_create_database", "", activities.NameCreateDatabase),
 		{file: "fleet_pass_success", workflow: ids.WorkflowFleetPass, id: "fleet/golden", input: workflows.FleetPassInput{}},
+		called("apply_tenant_access_success", ids.WorkflowApplyTenantAccess, "access", ""),
+		called("invite_owner_failed", ids.WorkflowInviteOwner, "invite-owner", activities.NameReinviteOwner),
+		called("apply_tenant_limits_success", ids.WorkflowApplyTenantLimits, "limits", ""),
 	}
 }
 
@@ -150,7 +159,8 @@ func (g golden) serve(t *testing.T, c client.Client) (stop func()) {
 		return nil
 	}
 	var p *activities.Provisioning
-	for _, n := range p.Activities() {
+	var l *activities.Lifecycle
+	for _, n := range append(p.Activities(), l.Activities()...) {
 		w.RegisterActivityWithOptions(stub(n.Name, answer), activityOptions(n.Name))
 	}
 	w.RegisterActivityWithOptions(func(context.Context, activities.Page) (activities.PageResult, error) {

@@ -29,6 +29,9 @@ type Registration struct {
 func All() []Registration {
 	return []Registration{
 		{ids.WorkflowProvisionTenant, ids.QueueProvisioning, ProvisionTenant},
+		{ids.WorkflowApplyTenantAccess, ids.QueueProvisioning, ApplyTenantAccess},
+		{ids.WorkflowInviteOwner, ids.QueueProvisioning, InviteOwner},
+		{ids.WorkflowApplyTenantLimits, ids.QueueProvisioning, ApplyTenantLimits},
 		{ids.WorkflowFleetPass, ids.QueueFleet, FleetPass},
 	}
 }

@@ -133,7 +133,12 @@ func prepare(ctx context.Context, sys *systest.System) ([]person, error) {
 
 // environment raises what counts one address, because all calls come from one;
 // tenants and accounts keep their limits.
-var environment = map[string]string{"TENANTRY_FLOOD_PER_SECOND": "1000000"}
+var environment = map[string]string{
+	"TENANTRY_FLOOD_PER_SECOND": "1000000",
+	"TENANTRY_RATE_READ":        "ip:100000/s:100000,tenant:1000/s:2000,principal:50/s:200",
+	"TENANTRY_RATE_WRITE":       "ip:100000/s:100000,tenant:200/s:1000,principal:20/s:100",
+	"TENANTRY_RATE_CREDENTIAL":  "ip:100000/m:100000,tenant:20/s:200,principal:30/m:30",
+}
 
 // seed makes people with the owner's password, the first of them admins. Their
 // names are 625 different ones, so a search finds a few and not everybody.

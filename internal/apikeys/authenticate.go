@@ -27,8 +27,8 @@ const usedEvery = time.Minute
 const principalSQL = `
 	SELECT k.user_id, k.service_account_id, k.secret_hash, k.previous_hash, k.previous_expires_at, k.scopes, k.allowed_networks, k.last_used_at,
 		coalesce(u.name, s.name), coalesce(u.email, ''), coalesce(u.version, s.version), coalesce(u.login_count, 0), u.last_login_at,
-		coalesce(u.created_at, s.created_at),
-		coalesce((SELECT json_agg(json_build_object('name', r.name, 'permissions', r.permissions) ORDER BY r.name) FROM roles r WHERE r.id IN (
+		coalesce(u.created_at, s.created_at), coalesce(u.updated_at, s.updated_at), coalesce(u.locale, ''),
+		coalesce((SELECT json_agg(json_build_object('id', r.id, 'name', r.name, 'permissions', r.permissions) ORDER BY r.name) FROM roles r WHERE r.id IN (
 			SELECT role_id FROM user_roles WHERE user_id = k.user_id
 			UNION ALL SELECT role_id FROM service_account_roles WHERE service_account_id = k.service_account_id)), '[]')
 	FROM api_keys k
@@ -49,7 +49,8 @@ func (s *Service) Authenticate(ctx context.Context, l *db.Lease, p Presented, ip
 	var r record
 	out, now := auth.Principal{APIKey: p.ID}, s.now()
 	err := l.Pool().QueryRow(ctx, principalSQL, p.ID, now).Scan(&r.user, &r.account, &r.hash, &r.previous, &r.previousExpires,
-		&r.scopes, &r.networks, &r.lastUsed, &out.Name, &out.Email, &out.Version, &out.LoginCount, &out.LastLoginAt, &out.CreatedAt, &r.ownRoles)
+		&r.scopes, &r.networks, &r.lastUsed, &out.Name, &out.Email, &out.Version, &out.LoginCount, &out.LastLoginAt, &out.CreatedAt,
+		&out.UpdatedAt, &out.Locale, &r.ownRoles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return auth.Principal{}, ErrKey()
 	}

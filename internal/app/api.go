@@ -16,7 +16,9 @@ import (
 	"tenantry/internal/metrics"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
+	"tenantry/internal/rbac"
 	"tenantry/internal/replay"
+	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
 	"tenantry/internal/users"
 	"tenantry/worker"
@@ -51,8 +53,10 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Limits: limits, TrustedProxies: c.TrustedProxies, Metrics: b.metrics,
 		Directory: b.directory, Router: b.router,
 		Auth:        auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell}),
-		Users:       users.New(),
-		Invitations: invitations.New(b.now, hasher),
+		Users:       users.New(b.now),
+		Roles:       rbac.New(b.now),
+		Settings:    settings.New(b.now),
+		Invitations: invitations.New(b.now, hasher, b.bell),
 		Tenants:     tenants.New(b.central, b.now, b.bell),
 		Operations:  operations.New(b.central, b.now, worker.Progress(tc), ringCentral),
 		Operators:   operators.New(b.central, b.now),

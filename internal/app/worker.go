@@ -12,6 +12,7 @@ import (
 	"tenantry/internal/config"
 	"tenantry/internal/db"
 	"tenantry/internal/invitations"
+	"tenantry/internal/lifecycle"
 	"tenantry/internal/mail"
 	"tenantry/internal/mailer"
 	"tenantry/internal/pgadmin"
@@ -54,6 +55,7 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 			Admin:    admin,
 			Template: schema.New(admin, c.ProvisionerURL.Reveal(), log).EnsureTemplate,
 		},
+		Lifecycle: &activities.Lifecycle{Service: lifecycle.New(b.central, b.router, admin, b.now, b.bell, log)},
 		Fleet: &activities.Fleet{
 			Active: tenants.New(b.central, b.now, b.bell).ActiveAfter, Lease: b.router.Lease, Drain: mails.DrainTenant,
 			Expire: func(ctx context.Context, l *db.Lease, limit int) (int, error) {
@@ -84,7 +86,7 @@ func newMailer(b *base, c config.Config) (*mailer.Mailer, error) {
 		Drafts: map[string]mailer.DraftFunc{
 			auth.MailVerify:            accounts.DraftVerification,
 			auth.MailResend:            accounts.DraftVerification,
-			invitations.MailInvitation: invitations.New(b.now, nil).Draft,
+			invitations.MailInvitation: invitations.New(b.now, nil, nil).Draft,
 		},
 	}), nil
 }

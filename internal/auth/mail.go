@@ -21,7 +21,7 @@ func (s *Service) DraftVerification(ctx context.Context, tx db.TenantTx, row out
 		return nil, err
 	}
 	doc, err := settings.Load(ctx, tx)
-	if err != nil || doc.RegistrationPolicy != settings.Open {
+	if err != nil {
 		return nil, err
 	}
 	k, err := SubjectKey(ctx, tx, r.SubjectKeyID)
@@ -31,6 +31,9 @@ func (s *Service) DraftVerification(ctx context.Context, tx db.TenantTx, row out
 	to, err := k.Open(r.Email, "registration/email")
 	if err != nil {
 		return nil, err
+	}
+	if !doc.MayRegister(to) {
+		return nil, nil
 	}
 	d := &mail.Draft{Template: mail.VerifyEmail, To: to, Locale: row.Locale, Subject: k}
 	exists, err := accountExists(ctx, tx, secrets.NormalizeEmail(to))

@@ -206,22 +206,25 @@ type NewUser struct {
 	Locale       string
 }
 
-// CreateUser makes an account with roles, within the tenant's limit. The lock
-// on the settings row makes the limit hold under races.
-func CreateUser(ctx context.Context, tx db.TenantTx, u NewUser, roles []uuid.UUID, now time.Time) error {
+// CheckLimit refuses one more account than the tenant may have. The lock on
+// the settings row makes the limit hold under races.
+func CheckLimit(ctx context.Context, tx db.TenantTx) error {
 	doc, err := settings.Lock(ctx, tx)
-	if err != nil {
+	if err != nil || doc.MaxUsers == 0 {
 		return err
 	}
-	if doc.MaxUsers > 0 {
-		n, err := countUsers(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if n >= doc.MaxUsers {
-			return apperr.Newf(apperr.Precondition, "USER_LIMIT", "This organization has reached its limit of %d accounts.", doc.MaxUsers).
-				WithParams("limit", strconv.Itoa(doc.MaxUsers))
-		}
+	n, err := countUsers(ctx, tx)
+	if err == nil && n >= doc.MaxUsers {
+		return apperr.Newf(apperr.Precondition, "USER_LIMIT", "This organization has reached its limit of %d accounts.", doc.MaxUsers).
+			WithParams("limit", strconv.Itoa(doc.MaxUsers))
+	}
+	return err
+}
+
+// CreateUser makes an account with roles, within the tenant's limit.
+func CreateUser(ctx context.Context, tx db.TenantTx, u NewUser, roles []uuid.UUID, now time.Time) error {
+	if err := CheckLimit(ctx, tx); err != nil {
+		return err
 	}
 	// Looked for rather than run into: the server's log would quote the address
 	// of a violated constraint.

@@ -37,11 +37,15 @@ type Principal struct {
 	APIKey         uuid.UUID
 	ServiceAccount uuid.UUID
 
-	Name        string
-	Email       string
+	Name   string
+	Email  string
+	Locale string
+	// Roles are names, RoleIDs the same roles.
 	Roles       []string
+	RoleIDs     []uuid.UUID
 	Permissions []string
 	CreatedAt   time.Time
+	UpdatedAt   time.Time
 	LastLoginAt *time.Time
 	LoginCount  int64
 	Version     int64

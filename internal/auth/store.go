@@ -24,8 +24,8 @@ import (
 )
 
 const principalSQL = `
-	SELECT u.name, u.email, u.version, u.login_count, u.last_login_at, u.created_at, s.authenticated_at, s.aal,
-		coalesce((SELECT json_agg(json_build_object('name', r.name, 'permissions', r.permissions) ORDER BY r.name)
+	SELECT u.name, u.email, u.version, u.login_count, u.last_login_at, u.created_at, u.updated_at, u.locale, s.authenticated_at, s.aal,
+		coalesce((SELECT json_agg(json_build_object('id', r.id, 'name', r.name, 'permissions', r.permissions) ORDER BY r.name)
 			FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id), '[]')
 	FROM sessions s JOIN users u ON u.id = s.user_id
 	WHERE s.id = $1 AND s.user_id = $2 AND s.revoked_at IS NULL AND s.expires_at > $3
@@ -35,7 +35,7 @@ func loadPrincipal(ctx context.Context, l *db.Lease, c Claims, now time.Time) (P
 	p := Principal{User: c.User, Session: c.Session}
 	var roles []byte
 	err := l.Pool().QueryRow(ctx, principalSQL, c.Session.UUID(), c.User.UUID(), now, c.Version).
-		Scan(&p.Name, &p.Email, &p.Version, &p.LoginCount, &p.LastLoginAt, &p.CreatedAt, &p.AuthTime, &p.AAL, &roles)
+		Scan(&p.Name, &p.Email, &p.Version, &p.LoginCount, &p.LastLoginAt, &p.CreatedAt, &p.UpdatedAt, &p.Locale, &p.AuthTime, &p.AAL, &roles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Principal{}, errToken("CREDENTIAL_INVALID", "The access token is not valid here.")
 	}
@@ -49,6 +49,7 @@ func loadPrincipal(ctx context.Context, l *db.Lease, c Claims, now time.Time) (P
 // name and permissions.
 func (p *Principal) ReadRoles(text []byte) error {
 	var rows []struct {
+		ID          uuid.UUID
 		Name        string
 		Permissions []string
 	}
@@ -56,7 +57,7 @@ func (p *Principal) ReadRoles(text []byte) error {
 		return fmt.Errorf("roles of user %s: %w", p.User, err)
 	}
 	for _, r := range rows {
-		p.Roles = append(p.Roles, r.Name)
+		p.Roles, p.RoleIDs = append(p.Roles, r.Name), append(p.RoleIDs, r.ID)
 		p.Permissions = append(p.Permissions, r.Permissions...)
 	}
 	slices.Sort(p.Permissions)

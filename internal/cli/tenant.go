@@ -14,7 +14,8 @@ import (
 )
 
 func (a *app) tenantCommand() *cobra.Command {
-	return a.group("tenant", "Create and list tenants", a.tenantCreateCommand(), a.tenantListCommand(), a.tenantGetCommand())
+	return a.group("tenant", "Create, list and shut tenants", a.tenantCreateCommand(), a.tenantListCommand(), a.tenantGetCommand(),
+		a.tenantSuspendCommand(), a.tenantResumeCommand(), a.tenantInviteOwnerCommand(), a.tenantSetLimitsCommand())
 }
 
 // tenantCreate is the flags of `tenant create`.

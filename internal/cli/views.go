@@ -23,6 +23,8 @@ type tenantView struct {
 	State         string     `json:"state"`
 	URL           string     `json:"url"`
 	SchemaVersion int64      `json:"schema_version"`
+	MaxUsers      int32      `json:"max_users"`
+	Version       int64      `json:"version"`
 	CreateTime    *time.Time `json:"create_time"`
 	ActivateTime  *time.Time `json:"activate_time,omitempty"`
 }
@@ -30,7 +32,7 @@ type tenantView struct {
 func viewTenant(t *tenantsv1.Tenant) tenantView {
 	return tenantView{
 		ID: t.GetId(), Slug: t.GetSlug(), Name: t.GetName(), State: word(t.GetState().String(), "TENANT_STATE_"), URL: t.GetUrl(),
-		SchemaVersion: t.GetSchemaVersion(), CreateTime: at(t.GetCreateTime()), ActivateTime: at(t.GetActivateTime()),
+		SchemaVersion: t.GetSchemaVersion(), MaxUsers: t.GetMaxUsers(), Version: t.GetVersion(), CreateTime: at(t.GetCreateTime()), ActivateTime: at(t.GetActivateTime()),
 	}
 }
 

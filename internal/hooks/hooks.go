@@ -136,8 +136,8 @@ func (s *Service) AddSecret(ctx context.Context, name string, actor audit.Actor,
 }
 
 // RetireSecret makes a secret worthless at once; repeated calls do nothing.
-func (s *Service) RetireSecret(ctx context.Context, name string, id uuid.UUID, actor audit.Actor, requestID string) error {
-	_, err := db.InCentral(ctx, s.central, func(tx db.CentralTx) (struct{}, error) {
+func (s *Service) RetireSecret(ctx context.Context, name string, id uuid.UUID, actor audit.Actor, requestID string, mark *db.Mark[struct{}]) error {
+	_, err := db.InCentralOnce(ctx, s.central, mark, func(tx db.CentralTx) (struct{}, error) {
 		src, err := lockSource(ctx, tx, name)
 		if err != nil {
 			return struct{}{}, err

@@ -1,8 +1,12 @@
-// Package invitations makes members of invited people (U3). An invitation is
-// accepted only by whoever holds the link sent to its address, once.
+// Package invitations invites people and makes members of them (U3). An
+// invitation is accepted only by whoever holds the link sent to its address,
+// once, and only while its inviter could still give what it gives.
 //
 // The first owner's invitation has no inviter and stands for the owner until
 // it is accepted (U8).
+//
+// Rows are locked in this order: outbox, one-time values, invitation. The
+// mailer, which mints the tokens, and whoever redeems them do the same.
 package invitations
 
 import (
@@ -42,14 +46,17 @@ func (in AcceptInput) Validate() error {
 	return auth.CheckPassword(in.Password)
 }
 
-// Service accepts invitations.
+// Service manages invitations.
 type Service struct {
 	now    clock.Clock
 	hasher *auth.Hasher
+	bell   *outbox.Bell
 }
 
-// New makes the service.
-func New(now clock.Clock, h *auth.Hasher) *Service { return &Service{now: now, hasher: h} }
+// New makes the service; the worker needs no hasher and no bell.
+func New(now clock.Clock, h *auth.Hasher, bell *outbox.Bell) *Service {
+	return &Service{now: now, hasher: h, bell: bell}
+}
 
 // InviteOwner writes the first owner's invitation and its mail intent, once.
 func InviteOwner(ctx context.Context, tx db.TenantTx, email string, now time.Time) error {
@@ -57,6 +64,10 @@ func InviteOwner(ctx context.Context, tx db.TenantTx, email string, now time.Tim
 	if err != nil || done {
 		return err
 	}
+	return inviteOwner(ctx, tx, ids.New(), email, now)
+}
+
+func inviteOwner(ctx context.Context, tx db.TenantTx, id uuid.UUID, email string, now time.Time) error {
 	doc, err := settings.Load(ctx, tx)
 	if err != nil {
 		return err
@@ -74,7 +85,7 @@ func InviteOwner(ctx context.Context, tx db.TenantTx, email string, now time.Tim
 		return err
 	}
 	inv := invitationRow{
-		id: ids.New(), subjectKey: subject.ID, email: sealed, addressHash: tx.DataKey().AddressHash(email),
+		id: id, subjectKey: subject.ID, email: sealed, addressHash: tx.DataKey().AddressHash(email),
 		roles: []uuid.UUID{owner}, locale: doc.Language, at: now, expires: now.Add(TTL),
 	}
 	if err := insert(ctx, tx, inv, sealedKey); err != nil {
@@ -97,7 +108,7 @@ func (s *Service) Check(ctx context.Context, l *db.Lease, token string) error {
 		if err != nil {
 			return struct{}{}, err
 		}
-		_, err = open(ctx, tx, id, s.now(), false)
+		_, err = valid(ctx, tx, id, s.now(), false)
 		return struct{}{}, err
 	})
 	return err
@@ -122,7 +133,7 @@ func (s *Service) Accept(ctx context.Context, l *db.Lease, in AcceptInput, m aut
 		if err != nil {
 			return ids.User{}, err
 		}
-		inv, err := open(ctx, tx, id, now, true)
+		inv, err := valid(ctx, tx, id, now, true)
 		if err != nil {
 			return ids.User{}, err
 		}

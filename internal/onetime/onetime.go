@@ -55,6 +55,17 @@ func Redeem(ctx context.Context, tx db.TenantTx, purpose, token string, now time
 		WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3 RETURNING subject_id`, purpose, token, now)
 }
 
+// Void makes every open token of a subject worthless: a newer one takes their
+// place.
+func Void(ctx context.Context, tx db.TenantTx, purpose string, subject uuid.UUID, now time.Time) error {
+	_, err := tx.SQL().ExecContext(ctx, `
+		UPDATE one_time_values SET used_at = $3 WHERE subject_id = $1 AND purpose = $2 AND used_at IS NULL`, subject, purpose, now)
+	if err != nil {
+		return fmt.Errorf("void %s: %w", purpose, err)
+	}
+	return nil
+}
+
 // Check answers the subject of a token that Redeem would take, using nothing.
 func Check(ctx context.Context, tx db.TenantTx, purpose, token string, now time.Time) (uuid.UUID, error) {
 	return one(ctx, tx, `

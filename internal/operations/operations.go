@@ -27,8 +27,18 @@ const (
 	Failed    = "failed"
 )
 
-// KindProvision is the creation of a tenant.
-const KindProvision = "tenant.provision"
+// Kinds of operations.
+const (
+	// KindProvision is the creation of a tenant.
+	KindProvision = "tenant.provision"
+	// KindSuspend and KindResume change who may enter a tenant (T5).
+	KindSuspend = "tenant.suspend"
+	KindResume  = "tenant.resume"
+	// KindInviteOwner invites a tenant's owner again (U8).
+	KindInviteOwner = "tenant.invite_owner"
+	// KindSetLimits applies an operator's limits (U9).
+	KindSetLimits = "tenant.set_limits"
+)
 
 // Operation is one workflow-backed call.
 type Operation struct {
@@ -125,14 +135,19 @@ func (s *Service) Wait(ctx context.Context, id ids.Operation, timeout time.Durat
 
 // RequestCancel asks for an end: the wish is a row, the relay carries it to
 // the workflow. Past its point of no return an operation ends as it would.
-func (s *Service) RequestCancel(ctx context.Context, id ids.Operation, actor audit.Actor, requestID string) (Operation, error) {
-	o, err := db.InCentral(ctx, s.central, func(tx db.CentralTx) (Operation, error) {
+// Only a provisioning can be taken back; the others are one step.
+func (s *Service) RequestCancel(ctx context.Context, id ids.Operation, actor audit.Actor, requestID string, mark *db.Mark[Operation]) (Operation, error) {
+	o, err := db.InCentralOnce(ctx, s.central, mark, func(tx db.CentralTx) (Operation, error) {
 		o, err := Find(ctx, tx, id, nil)
 		if err != nil {
 			return o, err
 		}
 		if o.Ended() {
 			return o, apperr.Newf(apperr.Precondition, "OPERATION_NOT_CANCELLABLE", "The operation has ended (%s).", o.State)
+		}
+		if o.Kind != KindProvision {
+			return o, apperr.Newf(apperr.Precondition, "OPERATION_NOT_CANCELLABLE",
+				"An operation of kind %s is one step and cannot be cancelled. Make the opposite call when it has ended.", o.Kind)
 		}
 		if _, err := tx.SQL().ExecContext(ctx, `UPDATE operations SET cancel_requested = true WHERE id = $1 AND ended_at IS NULL`, id.UUID()); err != nil {
 			return o, fmt.Errorf("request cancel: %w", err)
@@ -187,6 +202,34 @@ func End(ctx context.Context, tx db.Tx, id ids.Operation, state, reason string, 
 	return nil
 }
 
+// Lock reads one operation and holds it until tx ends.
+func Lock(ctx context.Context, tx db.CentralTx, id ids.Operation) (Operation, error) {
+	rows, err := tx.SQL().QueryContext(ctx, `SELECT `+columns+` FROM operations WHERE id = $1 FOR UPDATE`, id.UUID())
+	found, err := scanAll(rows, err)
+	if err != nil {
+		return Operation{}, err
+	}
+	if len(found) == 0 {
+		return Operation{}, errNotFound()
+	}
+	return found[0], nil
+}
+
+// Newest answers a tenant's youngest operation of a kind, false for none.
+func Newest(ctx context.Context, tx db.CentralTx, t ids.Tenant, kind string) (Operation, bool, error) {
+	rows, err := tx.SQL().QueryContext(ctx, `
+		SELECT `+columns+` FROM operations WHERE tenant_id = $1 AND kind = $2 ORDER BY created_at DESC, id DESC LIMIT 1`, t.UUID(), kind)
+	found, err := scanAll(rows, err)
+	if err != nil || len(found) == 0 {
+		return Operation{}, false, err
+	}
+	return found[0], true, nil
+}
+
+func errNotFound() error {
+	return apperr.New(apperr.NotFound, "OPERATION_NOT_FOUND", "No such operation.")
+}
+
 const columns = `id, kind, tenant_id, workflow_id, source_id, state, reason, cancel_requested, created_at, ended_at`
 
 // Find reads one operation in tx; with a source, only one of that source.
@@ -197,7 +240,7 @@ func Find(ctx context.Context, tx db.Tx, id ids.Operation, source *uuid.UUID) (O
 		return Operation{}, err
 	}
 	if len(found) == 0 {
-		return Operation{}, apperr.New(apperr.NotFound, "OPERATION_NOT_FOUND", "No such operation.")
+		return Operation{}, errNotFound()
 	}
 	return found[0], nil
 }

@@ -164,8 +164,8 @@ func CreateTx(ctx context.Context, tx db.CentralTx, now time.Time, in CreateInpu
 }
 
 // Revoke ends a key on its next request; repeated calls do nothing.
-func (s *Service) Revoke(ctx context.Context, id uuid.UUID, actor audit.Actor, requestID string) error {
-	_, err := db.InCentral(ctx, s.central, func(tx db.CentralTx) (struct{}, error) {
+func (s *Service) Revoke(ctx context.Context, id uuid.UUID, actor audit.Actor, requestID string, mark *db.Mark[struct{}]) error {
+	_, err := db.InCentralOnce(ctx, s.central, mark, func(tx db.CentralTx) (struct{}, error) {
 		changed, err := revoke(ctx, tx, id, s.now())
 		if err != nil || !changed {
 			return struct{}{}, err

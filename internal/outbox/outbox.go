@@ -161,6 +161,17 @@ func Finish(ctx context.Context, tx db.Tx, id uuid.UUID, now time.Time) error {
 	return nil
 }
 
+// CancelMails ends the mails about a subject that have not been sent; one that
+// is being sent at this moment still arrives.
+func CancelMails(ctx context.Context, tx db.Tx, template string, subject uuid.UUID, now time.Time) error {
+	_, err := tx.SQL().ExecContext(ctx, `
+		UPDATE outbox SET done_at = $3, sealed_token = NULL WHERE done_at IS NULL AND kind = 'mail' AND name = $1 AND subject_id = $2`, template, subject, now)
+	if err != nil {
+		return fmt.Errorf("cancel mails: %w", err)
+	}
+	return nil
+}
+
 // Postpone makes a row due again after a back-off that doubles with its
 // attempts up to a minute; code says why and holds no text of the other side.
 func Postpone(ctx context.Context, tx db.Tx, id uuid.UUID, now time.Time, code string) error {

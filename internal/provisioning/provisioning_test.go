@@ -69,7 +69,7 @@ func newWorld(t *testing.T) *world {
 	w.tenants = tenants.New(in.Central, now, nil)
 	w.prov = provisioning.New(in.Central, w.router, now, nil, testdb.Log())
 	w.auth = auth.New(auth.Deps{Now: now, Hasher: h, URLs: urls})
-	w.invitations = invitations.New(now, h)
+	w.invitations = invitations.New(now, h, nil)
 	w.operations = operations.New(in.Central, now, nil, nil)
 	w.hooks = hooks.New(in.Central, now, nil)
 	w.startMail(urls, now)
@@ -111,7 +111,7 @@ func reserveInput(slug string) tenants.ReserveInput {
 
 func (w *world) reserve(slug string) operations.Operation {
 	w.t.Helper()
-	op, err := w.tenants.Reserve(w.t.Context(), reserveInput(slug), tenants.Requester{Actor: audit.System})
+	op, err := w.tenants.Reserve(w.t.Context(), reserveInput(slug), tenants.Requester{Actor: audit.System}, nil)
 	require.NoError(w.t, err)
 	return op
 }
@@ -205,9 +205,9 @@ func TestJourney_OwnerAndMemberFromReservationToLogin(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, p.Can("users.read"))
 
-	first, err := users.New().List(ctx, l, lists.Request{Limit: 1})
+	first, err := users.New(clock.System).List(ctx, l, lists.Request{Limit: 1})
 	require.NoError(t, err)
-	second, err := users.New().List(ctx, l, lists.Request{Limit: 1, Cursor: first.Next})
+	second, err := users.New(clock.System).List(ctx, l, lists.Request{Limit: 1, Cursor: first.Next})
 	require.NoError(t, err)
 	require.Equal(t, "Olga", first.Items[0].Name)
 	require.Equal(t, "Mia", second.Items[0].Name)

@@ -34,11 +34,11 @@ func (e *TenantsError) Error() string {
 	return fmt.Sprintf("%d of %d tenants were not migrated: %s", len(e.Failed), e.Of, strings.Join(names, ", "))
 }
 
-// MigrateTenants takes every active tenant to the newest version, as the
-// provisioner. progress hears of each, one at a time; it may be nil. Tenants
+// MigrateTenants takes every tenant that is made, suspended ones too, to the
+// newest version, as the provisioner. progress hears of each, one at a time; it may be nil. Tenants
 // that fail are named in a [*TenantsError] when all have had their turn.
 func (s *Schema) MigrateTenants(ctx context.Context, progress func(tenant ids.Tenant, err error)) error {
-	list, err := s.active(ctx)
+	list, err := s.made(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ func (s *Schema) MigrateTenants(ctx context.Context, progress func(tenant ids.Te
 	return nil
 }
 
-func (s *Schema) active(ctx context.Context) ([]ids.Tenant, error) {
-	rows, err := s.admin.Pool().Query(ctx, `SELECT id::text FROM tenants WHERE state = 'active' ORDER BY created_at, id`)
+func (s *Schema) made(ctx context.Context) ([]ids.Tenant, error) {
+	rows, err := s.admin.Pool().Query(ctx, `SELECT id::text FROM tenants WHERE state IN ('active', 'suspended', 'resuming') ORDER BY created_at, id`)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
 	}

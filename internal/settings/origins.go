@@ -19,12 +19,12 @@ var originHost = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0
 
 // validateOrigins takes only what a browser can send: compared byte by byte,
 // anything else would look allowed and never be.
-func validateOrigins(origins []string) error {
+func validateOrigins(field string, origins []string) error {
 	if len(origins) > maxOrigins {
-		return apperr.InvalidField("settings.allowed_origins", "repeated.max_items", fmt.Sprintf("must be at most %d origins", maxOrigins))
+		return apperr.InvalidField(field, "repeated.max_items", fmt.Sprintf("must be at most %d origins", maxOrigins))
 	}
 	for i, o := range origins {
-		path := fmt.Sprintf("settings.allowed_origins[%d]", i)
+		path := fmt.Sprintf("%s[%d]", field, i)
 		if !validOrigin(o) {
 			return apperr.InvalidField(path, "string.origin",
 				"must be an exact origin as browsers send it: https://host or https://host:port, lower case, nothing behind it, no wildcard, no default port (http only for localhost and loopback addresses)")

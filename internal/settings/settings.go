@@ -8,11 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"regexp"
 	"time"
 
-	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 )
 
@@ -20,26 +17,33 @@ import (
 const (
 	InviteOnly = "invite-only"
 	Open       = "open"
+	AllowList  = "domain-allow-list"
 )
 
 // Document is what a tenant may decide.
 type Document struct {
-	// RegistrationPolicy is InviteOnly or Open.
+	// RegistrationPolicy is InviteOnly, Open or AllowList.
 	RegistrationPolicy string `json:"registration_policy"`
-	// Language is a BCP 47 tag.
+	// RegistrationDomains are those of AllowList, in lower case; a subdomain
+	// is another domain.
+	RegistrationDomains []string `json:"registration_domains,omitempty"`
+	// Language is one of Languages.
 	Language string `json:"language"`
 	// TimeZone is an IANA name.
 	TimeZone string `json:"time_zone"`
 	// AppURL is the tenant's own application; may be empty.
 	AppURL string `json:"app_url"`
-	// MaxUsers is the most accounts; 0 means no limit.
+	// MaxUsers is the most accounts; 0 means no limit. Operators set it.
 	MaxUsers int `json:"max_users"`
+	// PasswordWords are words that no password may be made of (A10).
+	PasswordWords []string `json:"password_words,omitempty"`
 	// AllowedOrigins are the web origins (RFC 6454) whose pages may call the
 	// API (E6), exactly as a browser sends them.
 	AllowedOrigins []string `json:"allowed_origins"`
 }
 
-var language = regexp.MustCompile(`^[a-z]{2,3}(-[A-Z]{2})?$`)
+// Languages are those that the product speaks, as BCP 47 tags.
+var Languages = []string{"en", "de", "fr", "es", "pt-BR", "ja"}
 
 // WithDefaults fills what is absent.
 func (d Document) WithDefaults() Document {
@@ -52,43 +56,16 @@ func (d Document) WithDefaults() Document {
 	if d.TimeZone == "" {
 		d.TimeZone = "UTC"
 	}
+	if d.RegistrationDomains == nil {
+		d.RegistrationDomains = []string{}
+	}
+	if d.AllowedOrigins == nil {
+		d.AllowedOrigins = []string{}
+	}
+	if d.PasswordWords == nil {
+		d.PasswordWords = []string{}
+	}
 	return d
-}
-
-// Validate names the first field that is out of bounds.
-func (d Document) Validate() error {
-	if d.RegistrationPolicy != InviteOnly && d.RegistrationPolicy != Open {
-		return apperr.InvalidField("settings.registration_policy", "enum.defined_only", "must be invite-only or open")
-	}
-	if !language.MatchString(d.Language) {
-		return apperr.InvalidField("settings.language", "string.bcp47", "must be a language tag such as en or pt-BR")
-	}
-	if _, err := time.LoadLocation(d.TimeZone); err != nil || d.TimeZone == "Local" {
-		return apperr.InvalidField("settings.time_zone", "string.iana_time_zone", "must be an IANA time zone such as Europe/Berlin")
-	}
-	if d.MaxUsers < 0 || d.MaxUsers > 1_000_000 {
-		return apperr.InvalidField("settings.max_users", "int32.gte_lte", "must be 0 (no limit) to 1000000").WithParams("gte", "0", "lte", "1000000")
-	}
-	if err := validateOrigins(d.AllowedOrigins); err != nil {
-		return err
-	}
-	return validateAppURL(d.AppURL)
-}
-
-func validateAppURL(raw string) error {
-	if raw == "" {
-		return nil
-	}
-	bad := apperr.InvalidField("settings.app_url", "string.uri", "must be an absolute https URL without user or fragment (http only for localhost)")
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || len(raw) > 300 {
-		return bad
-	}
-	local := u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1"
-	if u.Scheme != "https" && (u.Scheme != "http" || !local) {
-		return bad
-	}
-	return nil
 }
 
 // Init writes the first document; a repetition keeps what is there.
@@ -107,27 +84,30 @@ func Init(ctx context.Context, tx db.TenantTx, now time.Time, d Document) error 
 
 // Load reads the document.
 func Load(ctx context.Context, tx db.TenantTx) (Document, error) {
-	return read(ctx, tx, `SELECT document FROM settings WHERE id = 1`)
+	s, err := load(ctx, tx, "")
+	return s.Document, err
 }
 
 // Lock is Load that keeps the document, and what is counted against it, from
 // changing until the transaction ends.
 func Lock(ctx context.Context, tx db.TenantTx) (Document, error) {
-	return read(ctx, tx, `SELECT document FROM settings WHERE id = 1 FOR UPDATE`)
+	s, err := load(ctx, tx, "FOR UPDATE")
+	return s.Document, err
 }
 
-func read(ctx context.Context, tx db.TenantTx, query string) (Document, error) {
+func load(ctx context.Context, tx db.TenantTx, lock string) (Settings, error) {
+	var s Settings
 	var text []byte
-	err := tx.SQL().QueryRowContext(ctx, query).Scan(&text)
+	err := tx.SQL().QueryRowContext(ctx, `SELECT document, version, updated_at FROM settings WHERE id = 1 `+lock).Scan(&text, &s.Version, &s.UpdatedAt)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Document{}, fmt.Errorf("settings of tenant %s: no row", tx.Tenant())
+		return Settings{}, fmt.Errorf("settings of tenant %s: no row", tx.Tenant())
 	}
 	if err != nil {
-		return Document{}, fmt.Errorf("read settings: %w", err)
+		return Settings{}, fmt.Errorf("read settings: %w", err)
 	}
-	var d Document
-	if err := json.Unmarshal(text, &d); err != nil {
-		return Document{}, fmt.Errorf("decode settings: %w", err)
+	if err := json.Unmarshal(text, &s.Document); err != nil {
+		return Settings{}, fmt.Errorf("decode settings: %w", err)
 	}
-	return d.WithDefaults(), nil
+	s.Document = s.WithDefaults()
+	return s, nil
 }

@@ -89,6 +89,8 @@ func (e Entry) DataKey() secrets.DataKey { return e.key }
 type Directory struct {
 	central *db.Central
 	flight  singleflight.Group
+	// shut hears of a tenant that was seen active and is not any more.
+	shut func(ids.Tenant)
 
 	mu    sync.Mutex
 	cache map[string]cached
@@ -102,7 +104,7 @@ type cached struct {
 
 // NewDirectory begins empty.
 func NewDirectory(c *db.Central) *Directory {
-	return &Directory{central: c, cache: map[string]cached{}}
+	return &Directory{central: c, cache: map[string]cached{}, shut: func(ids.Tenant) {}}
 }
 
 // BySlug answers the tenant of a host, in whatever state it is.
@@ -166,8 +168,15 @@ func (c cached) answer() (Entry, error) {
 }
 
 func (d *Directory) keep(key string, c cached) {
+	if old := d.replace(key, c); old.entry.State == Active && c.entry.State != Active {
+		d.shut(old.entry.ID)
+	}
+}
+
+func (d *Directory) replace(key string, c cached) (old cached) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	old = d.cache[key]
 	if len(d.cache) >= maxEntries {
 		for k, v := range d.cache {
 			if !v.found || time.Since(v.loaded) > freshFor {
@@ -176,6 +185,7 @@ func (d *Directory) keep(key string, c cached) {
 		}
 	}
 	d.cache[key] = c
+	return old
 }
 
 const entrySQL = `

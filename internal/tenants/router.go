@@ -37,6 +37,9 @@ func NewRouter(d *Directory, p *pools.Manager, m *outbox.Marks, centralURL strin
 		return nil, errors.New("central URL: not a URL")
 	}
 	u.User = nil
+	// A suspended tenant's connections are being ended by the worker: the
+	// pool must not stay for the day it comes back, nor hold its share.
+	d.shut = func(t ids.Tenant) { p.Forget(t.UUID()) }
 	return &Router{directory: d, pools: p, marks: m, server: *u}, nil
 }
 

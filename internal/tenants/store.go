@@ -10,6 +10,7 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
+	"tenantry/internal/secrets"
 )
 
 // insertReservation answers SLUG_TAKEN without breaking the transaction: the
@@ -21,10 +22,10 @@ func insertReservation(ctx context.Context, tx db.CentralTx, r reservation) erro
 	}
 	res, err := tx.SQL().ExecContext(ctx, `
 		INSERT INTO tenants (id, slug, name, state, data_key, database_name, role_name, role_password, credential_revision,
-			owner_email, initial_settings, operation_id, workflow_id, schema_version, schema_error, version, created_at)
-		VALUES ($1, $2, $3, 'reserved', $4, $5, $5, $6, 1, $7, $8, $9, '', 0, '', 1, $10)
+			owner_email, initial_settings, max_users, operation_id, workflow_id, schema_version, schema_error, version, created_at)
+		VALUES ($1, $2, $3, 'reserved', $4, $5, $5, $6, 1, $7, $8, $9, $10, '', 0, '', 1, $11)
 		ON CONFLICT (slug) DO NOTHING`,
-		r.id.UUID(), r.in.Slug, r.in.Name, r.dataKey, r.serverName, r.password, r.to, string(doc), r.operation.UUID(), r.now)
+		r.id.UUID(), r.in.Slug, r.in.Name, r.dataKey, r.serverName, r.password, r.to, string(doc), r.in.Settings.MaxUsers, r.operation.UUID(), r.now)
 	if err != nil {
 		return fmt.Errorf("insert reservation: %w", err)
 	}
@@ -36,10 +37,48 @@ func insertReservation(ctx context.Context, tx db.CentralTx, r reservation) erro
 	return nil
 }
 
+func errNotFound() error {
+	return apperr.New(apperr.NotFound, "TENANT_NOT_FOUND", "No such tenant.")
+}
+
+// lock reads the row and holds it until tx ends: every change goes through it.
+func lock(ctx context.Context, tx db.CentralTx, id ids.Tenant) (*centraldb.Tenant, error) {
+	row, err := tx.Ent().Tenant.Query().Where(tenant.ID(id.UUID())).ForUpdate().Only(ctx)
+	if centraldb.IsNotFound(err) {
+		return nil, errNotFound()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock tenant: %w", err)
+	}
+	return row, nil
+}
+
+func setState(ctx context.Context, tx db.CentralTx, id ids.Tenant, state string) error {
+	return tx.Ent().Tenant.UpdateOneID(id.UUID()).SetState(state).AddVersion(1).Exec(ctx)
+}
+
+func setMaxUsers(ctx context.Context, tx db.CentralTx, id ids.Tenant, n int) error {
+	return tx.Ent().Tenant.UpdateOneID(id.UUID()).SetMaxUsers(n).AddVersion(1).Exec(ctx)
+}
+
+// setOwnerEmail keeps an address, sealed under the tenant's data key, until
+// the invitation is written.
+func setOwnerEmail(ctx context.Context, tx db.CentralTx, ring *secrets.Keyring, row *centraldb.Tenant, email string) error {
+	key, err := secrets.OpenDataKey(ring, ids.Tenant(row.ID), row.DataKey)
+	if err != nil {
+		return err
+	}
+	sealed, err := key.Seal([]byte(email), SealOwnerEmail)
+	if err != nil {
+		return err
+	}
+	return tx.Ent().Tenant.UpdateOneID(row.ID).SetOwnerEmail(sealed).AddVersion(1).Exec(ctx)
+}
+
 func find(ctx context.Context, tx db.CentralTx, id ids.Tenant) (Tenant, error) {
 	t, err := tx.Ent().Tenant.Get(ctx, id.UUID())
 	if centraldb.IsNotFound(err) {
-		return Tenant{}, apperr.New(apperr.NotFound, "TENANT_NOT_FOUND", "No such tenant.")
+		return Tenant{}, errNotFound()
 	}
 	if err != nil {
 		return Tenant{}, fmt.Errorf("find tenant: %w", err)
@@ -50,7 +89,7 @@ func find(ctx context.Context, tx db.CentralTx, id ids.Tenant) (Tenant, error) {
 func fromRow(t *centraldb.Tenant) Tenant {
 	return Tenant{
 		ID: ids.Tenant(t.ID), Slug: t.Slug, Name: t.Name, State: t.State, CreatedAt: t.CreatedAt,
-		ActivatedAt: t.ActivatedAt, SchemaVersion: t.SchemaVersion,
+		ActivatedAt: t.ActivatedAt, SchemaVersion: t.SchemaVersion, MaxUsers: t.MaxUsers, Version: t.Version,
 	}
 }
 

@@ -35,6 +35,10 @@ const (
 	Provisioning = "provisioning"
 	Failing      = "failing"
 	Active       = "active"
+	// Suspended: nobody enters, and the tenant's role may not log in.
+	Suspended = "suspended"
+	// Resuming: the role is being let in again; the edge still refuses.
+	Resuming = "resuming"
 )
 
 // Purposes under which a tenant's row seals values with its data key.
@@ -53,6 +57,10 @@ type Tenant struct {
 	CreatedAt     time.Time
 	ActivatedAt   *time.Time
 	SchemaVersion int64
+	// MaxUsers is what operators want the limit to be, 0 for none.
+	MaxUsers int
+	// Version changes with every change of the row.
+	Version int64
 }
 
 // ReserveInput asks for an organization.
@@ -96,10 +104,17 @@ func (in ReserveInput) Validate() error {
 	if n := len([]rune(in.Name)); n < 1 || n > 100 || strings.TrimSpace(in.Name) == "" {
 		return apperr.InvalidField("name", "string.len", "must be 1 to 100 characters").WithParams("min_len", "1", "max_len", "100")
 	}
-	if a, err := mail.ParseAddress(in.OwnerEmail); err != nil || a.Address != in.OwnerEmail || len(in.OwnerEmail) > 254 {
-		return apperr.InvalidField("owner_email", "string.email", "must be an e-mail address such as owner@example.com")
+	if err := checkOwnerEmail(in.OwnerEmail); err != nil {
+		return err
 	}
 	return in.Settings.Validate()
+}
+
+func checkOwnerEmail(email string) error {
+	if a, err := mail.ParseAddress(email); err != nil || a.Address != email || len(email) > 254 {
+		return apperr.InvalidField("owner_email", "string.email", "must be an e-mail address such as owner@example.com")
+	}
+	return nil
 }
 
 // URLs builds the addresses of the installation from its public URL.
@@ -130,7 +145,7 @@ func New(c *db.Central, now clock.Clock, bell *outbox.Bell) *Service {
 }
 
 // Reserve writes a reservation and the intent that starts its workflow.
-func (s *Service) Reserve(ctx context.Context, in ReserveInput, by Requester) (operations.Operation, error) {
+func (s *Service) Reserve(ctx context.Context, in ReserveInput, by Requester, mark *db.Mark[operations.Operation]) (operations.Operation, error) {
 	in.Settings = in.Settings.WithDefaults()
 	if err := in.Validate(); err != nil {
 		return operations.Operation{}, err
@@ -139,7 +154,7 @@ func (s *Service) Reserve(ctx context.Context, in ReserveInput, by Requester) (o
 	if err != nil {
 		return operations.Operation{}, err
 	}
-	op, err := db.InCentral(ctx, s.central, func(tx db.CentralTx) (operations.Operation, error) {
+	op, err := db.InCentralOnce(ctx, s.central, mark, func(tx db.CentralTx) (operations.Operation, error) {
 		return ReserveTx(ctx, tx, iid, s.central.Keyring(), s.now(), in, by)
 	})
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"tenantry/internal/clock"
 	"tenantry/internal/ids"
 	"tenantry/internal/lists"
 	"tenantry/internal/testdb"
@@ -228,7 +229,7 @@ func TestFilter_MeansOnPostgresWhatItMeansInMemory(t *testing.T) {
 				}
 			}
 		}
-		found, err := New().List(context.Background(), l, lists.Request{Filter: asked, Fields: "id", Limit: 100})
+		found, err := New(clock.System).List(context.Background(), l, lists.Request{Filter: asked, Fields: "id", Limit: 100})
 		if err != nil && (strings.Contains(err.Error(), "too many parts") || strings.Contains(err.Error(), "bytes long")) {
 			i-- // drawn beyond the bounds; another one
 			continue

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/apperr"
+	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/lists"
@@ -40,12 +41,12 @@ func insert(t testing.TB, l *db.Lease, u User) {
 
 func list1(t testing.TB, l *db.Lease, in lists.Request) lists.Result[User] {
 	t.Helper()
-	found, err := New().List(context.Background(), l, in)
+	found, err := New(clock.System).List(context.Background(), l, in)
 	require.NoError(t, err)
 	return found
 }
 
-func names(users []User) string {
+func nameText(users []User) string {
 	out := make([]string, len(users))
 	for i, u := range users {
 		out[i] = u.Name
@@ -87,7 +88,7 @@ func TestList_SortsAsDocumented(t *testing.T) {
 		in := lists.Request{Sort: c.sort, Filter: c.filter, Limit: 1}
 		for range 10 {
 			found := list1(t, l, in)
-			got = append(got, names(found.Items))
+			got = append(got, nameText(found.Items))
 			if in.Cursor = found.Next; in.Cursor == "" {
 				break
 			}
@@ -132,7 +133,7 @@ func TestList_RefusesWithWhatIsAllowed(t *testing.T) {
 		{lists.Request{Limit: 101}, "INVALID_ARGUMENT", "1 to 100"},
 		{lists.Request{Cursor: "AAAA"}, "CURSOR_INVALID", "leave it out"},
 	} {
-		_, err := New().List(t.Context(), l, c.in)
+		_, err := New(clock.System).List(t.Context(), l, c.in)
 		require.Equal(t, c.reason, apperr.ReasonOf(err), "%+v: %v", c.in, err)
 		require.ErrorContains(t, err, c.allows)
 		e, _ := apperr.As(err)
@@ -161,9 +162,9 @@ func TestList_CursorIsWorthNothingForAnotherQuestion(t *testing.T) {
 		t.Helper()
 		r := asked
 		change(&r)
-		_, err := New().List(t.Context(), l, r)
+		_, err := New(clock.System).List(t.Context(), l, r)
 		require.Equal(t, "CURSOR_INVALID", apperr.ReasonOf(err))
-		_, random := New().List(t.Context(), l, lists.Request{Cursor: "AAAA"})
+		_, random := New(clock.System).List(t.Context(), l, lists.Request{Cursor: "AAAA"})
 		require.Equal(t, random.Error(), err.Error(), "the answer is the one for random bytes")
 	}
 	refused(other, func(*lists.Request) {})

@@ -27,7 +27,7 @@ func TestSearch_FindsPrefixesAndTyposAndRanksTheBestFirst(t *testing.T) {
 	}
 	search := func(q, filter string) string {
 		t.Helper()
-		return names(list1(t, l, lists.Request{Search: q, Filter: filter}).Items)
+		return nameText(list1(t, l, lists.Request{Search: q, Filter: filter}).Items)
 	}
 	for q, first := range map[string]string{
 		"Alexander":          "Alexander Hamilton",
@@ -52,7 +52,7 @@ func TestSearch_FindsPrefixesAndTyposAndRanksTheBestFirst(t *testing.T) {
 	} {
 		found := list1(t, l, lists.Request{Search: q}).Items
 		require.NotEmpty(t, found, q)
-		require.Equal(t, first, found[0].Name, "%s: %s", q, names(found))
+		require.Equal(t, first, found[0].Name, "%s: %s", q, nameText(found))
 	}
 	require.Empty(t, search("xylophone", ""))
 	require.Equal(t, "Jonathan Smith", search("lab", "login_count=gt=5"), "a filter narrows a search")
@@ -81,7 +81,7 @@ func TestSearch_PagesAreOneRankedList(t *testing.T) {
 			}
 		}
 		require.Len(t, got, 120, "every match once, no other: limit %d", limit)
-		require.Equal(t, names(whole.Items), names(got[:100]))
+		require.Equal(t, nameText(whole.Items), nameText(got[:100]))
 		seen := map[string]bool{}
 		for i, u := range got {
 			require.False(t, seen[u.Email])

@@ -1,4 +1,9 @@
-// Package users reads the people of a tenant.
+// Package users manages the people of a tenant: who they are, which roles
+// they hold, and the end of their accounts.
+//
+// Deletion is soft (U5): the row stays, with its address taken and its roles,
+// until it is purged; sessions and API keys end in the same transaction. A
+// tenant always keeps one active owner (U8).
 package users
 
 import (
@@ -7,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/lists"
@@ -23,6 +29,7 @@ type User struct {
 	LastLoginAt *time.Time
 	LoginCount  int64
 	Version     int64
+	Locale      string
 	// Roles is nil when they were not loaded.
 	Roles []Role
 }
@@ -33,11 +40,11 @@ type Role struct {
 	Name string
 }
 
-// Service reads people.
-type Service struct{}
+// Service manages people.
+type Service struct{ now clock.Clock }
 
 // New makes the service.
-func New() *Service { return &Service{} }
+func New(now clock.Clock) *Service { return &Service{now: now} }
 
 // List answers people in the order they were created, if no other is asked.
 func (s *Service) List(ctx context.Context, l *db.Lease, in lists.Request) (lists.Result[User], error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/lists"
@@ -142,7 +143,7 @@ func TestCursor_AWalkMeetsWhatStaysExactlyOnceWhateverIsWritten(t *testing.T) {
 			if pages > 200 {
 				rt.Fatalf("%s: the walk does not end", sort)
 			}
-			found, err := New().List(ctx, l, in)
+			found, err := New(clock.System).List(ctx, l, in)
 			require.NoError(rt, err)
 			for _, u := range found.Items {
 				met = append(met, u)

@@ -25,6 +25,11 @@ var onRows = []planted{
 	{"DIRTY_MARK_ORPHAN", "{x}", "{central}", `INSERT INTO outbox_dirty VALUES ('{x}', now())`, `DELETE FROM outbox_dirty WHERE tenant_id = '{x}'`},
 	{"OWNER_ADDRESS_KEPT", "{tenant}", "{central}", `UPDATE tenants SET owner_email = 'x' WHERE id = '{tenant}'`, `UPDATE tenants SET owner_email = NULL`},
 	{"SCHEMA_ERROR", "{tenant}", "{central}", `UPDATE tenants SET schema_error = 'FAILED' WHERE id = '{tenant}'`, `UPDATE tenants SET schema_error = ''`},
+	{"RESUME_ABANDONED", "{tenant}", "{central}", `UPDATE tenants SET state = 'resuming' WHERE id = '{tenant}'`, `UPDATE tenants SET state = 'active' WHERE id = '{tenant}'`},
+	{"TENANT_ACCESS", "{db}", "{central}", `UPDATE tenants SET state = 'suspended' WHERE id = '{tenant}'`, `UPDATE tenants SET state = 'active' WHERE id = '{tenant}'`},
+	{"OPERATION_STUCK", "{x}", "{central}",
+		`INSERT INTO operations (id, kind, tenant_id, workflow_id) VALUES ('{x}', 'tenant.suspend', '{tenant}', 'w'); UPDATE tenants SET state = 'suspended' WHERE id = '{tenant}'`,
+		`DELETE FROM operations WHERE id = '{x}'; UPDATE tenants SET state = 'active' WHERE id = '{tenant}'`},
 	{"OPERATION_MISSING", "{tenant}", "{central}", `UPDATE tenants SET operation_id = '{x}' WHERE id = '{tenant}'`, `UPDATE tenants SET operation_id = '{op}' WHERE id = '{tenant}'`},
 	{"OPERATION_NOT_ENDED", "{op}", "{central}", `UPDATE operations SET state = 'running', ended_at = NULL WHERE id = '{op}'`, `UPDATE operations SET state = 'succeeded', ended_at = now() WHERE id = '{op}'`},
 	{"OPERATION_NOT_ENDED", "{x}", "{central}", `INSERT INTO operations (id, kind, tenant_id, workflow_id) VALUES ('{x}', 'tenant.provision', '{x}', 'w')`, `DELETE FROM operations WHERE id = '{x}'`},
@@ -51,6 +56,7 @@ var onRows = []planted{
 // onTenants are planted in the active tenant's own database.
 var onTenants = []planted{
 	{"SCHEMA_VERSION", "{db}", "{db}", `UPDATE goose_db_version SET is_applied = false WHERE version_id = (SELECT max(version_id) FROM goose_db_version)`, `UPDATE goose_db_version SET is_applied = true`},
+	{"LIMIT_MISMATCH", "{tenant}", "{db}", `INSERT INTO settings (id, document) VALUES (1, '{"max_users": 3}')`, `DELETE FROM settings`},
 	{"OWNER_MISSING", "{tenant}", "{db}", `UPDATE invitations SET revoked_at = now()`, `UPDATE invitations SET revoked_at = NULL`},
 	{"OWNER_MISSING", "{tenant}", "{db}", `UPDATE invitations SET role_ids = '["{x}"]'`, `UPDATE invitations SET role_ids = '["{op}"]'`},
 	{"OWNER_INVITATION_EXPIRED", "{tenant}", "{db}", `UPDATE invitations SET expires_at = now() - interval '1 second'`, `UPDATE invitations SET expires_at = now() + interval '7 days'`},
@@ -65,7 +71,7 @@ var onServer = []planted{
 	{"ROLE_RESIDUE", "{residue}", "", `CREATE ROLE "{residue}"`, `DROP ROLE "{residue}"`},
 	{"ROLE_UNKNOWN", "{prefix}guest", "", `CREATE ROLE "{prefix}guest"`, `DROP ROLE "{prefix}guest"`},
 	{"ROLE_ATTRIBUTES", "{db}", "", `ALTER ROLE "{db}" CREATEDB`, `ALTER ROLE "{db}" NOCREATEDB`},
-	{"ROLE_ATTRIBUTES", "{db}", "", `ALTER ROLE "{db}" NOLOGIN`, `ALTER ROLE "{db}" LOGIN`},
+	{"TENANT_ACCESS", "{db}", "", `ALTER ROLE "{db}" NOLOGIN`, `ALTER ROLE "{db}" LOGIN`},
 	{"ROLE_ATTRIBUTES", "{api}", "", `ALTER ROLE "{api}" CREATEROLE`, `ALTER ROLE "{api}" NOCREATEROLE`},
 	{"ROLE_ATTRIBUTES", "{prov}", "", `ALTER ROLE "{prov}" SUPERUSER`, `ALTER ROLE "{prov}" NOSUPERUSER`},
 	{"ROLE_ATTRIBUTES", "{group}", "", `ALTER ROLE "{group}" LOGIN`, `ALTER ROLE "{group}" NOLOGIN`},

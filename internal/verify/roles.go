@@ -13,8 +13,8 @@ func (s *scan) role(name string) (role, bool) {
 	return s.server.roles[i], true
 }
 
-// compareRoles: the three roles of the installation and one for each active
-// tenant, each with the powers it needs and no other.
+// compareRoles: the three roles of the installation and one for each tenant
+// that is made, each with the powers it needs and no other.
 func (s *scan) compareRoles() {
 	for _, name := range []string{"api", "provisioner", "tenants"} {
 		if _, ok := s.role(s.prefix + name); !ok {
@@ -22,8 +22,8 @@ func (s *scan) compareRoles() {
 		}
 	}
 	for _, t := range s.tenants {
-		if _, ok := s.role(t.Role); !ok && t.State == "active" {
-			s.wrong("ROLE_MISSING", t.Role, "Active tenant %s has no role.", t.ID)
+		if _, ok := s.role(t.Role); !ok && t.made() {
+			s.wrong("ROLE_MISSING", t.Role, "Tenant %s has no role.", t.ID)
 		}
 	}
 	for _, r := range s.server.roles {
@@ -52,7 +52,11 @@ func (s *scan) compareRoles() {
 }
 
 func (s *scan) compareAttributes(r role, kind string) {
-	maker := kind == "provisioner"
+	maker, login := kind == "provisioner", kind != "group"
+	if kind == "tenant" {
+		s.compareAccess(r)
+		login = r.Login
+	}
 	var wrong []string
 	for _, a := range []struct {
 		name      string
@@ -60,7 +64,7 @@ func (s *scan) compareAttributes(r role, kind string) {
 	}{
 		{"SUPERUSER", r.Super, false}, {"REPLICATION", r.Replicate, false}, {"BYPASSRLS", r.BypassRLS, false},
 		{"CREATEDB", r.CreateDB, maker}, {"CREATEROLE", r.CreateRole, maker},
-		{"LOGIN", r.Login, kind != "group"}, {"INHERIT", r.Inherit, true},
+		{"LOGIN", r.Login, login}, {"INHERIT", r.Inherit, true},
 	} {
 		switch {
 		case a.has && !a.want:
@@ -71,6 +75,19 @@ func (s *scan) compareAttributes(r role, kind string) {
 	}
 	if len(wrong) > 0 {
 		s.wrong("ROLE_ATTRIBUTES", r.Name, "The role %s.", strings.Join(wrong, ", "))
+	}
+}
+
+// compareAccess: who may enter a tenant is what its state says. While an
+// operation that changes it is open, a role that is late is none; a resuming
+// tenant's may be let in already.
+func (s *scan) compareAccess(r role) {
+	t := s.tenantOf(r.Name)
+	switch {
+	case t.State == "suspended" && r.Login && !t.Changing:
+		s.wrong("TENANT_ACCESS", r.Name, "Tenant %s is suspended and its role may log in.", t.ID)
+	case t.State != "suspended" && t.State != "resuming" && !r.Login:
+		s.wrong("TENANT_ACCESS", r.Name, "Tenant %s is %s and its role may not log in.", t.ID, t.State)
 	}
 }
 
@@ -95,7 +112,7 @@ func (s *scan) compareMemberships(r role, kind string) {
 			s.wrong("ROLE_MEMBERSHIP", r.Name, "The role may put others into %s.", m.Of)
 		}
 	}
-	if t := s.tenantOf(r.Name); t != nil && t.State != "active" {
+	if t := s.tenantOf(r.Name); t != nil && !t.made() {
 		return // its making may be between two statements
 	}
 	for _, want := range allowed {
@@ -126,7 +143,7 @@ func (s *scan) compareGrants() {
 	for _, t := range s.tenants {
 		_, roleOK := s.role(t.Role)
 		if t.reachable && roleOK && !connects[t.Role+"@"+t.Database] {
-			s.wrong("CONNECT_MISSING", t.Role, "The role of active tenant %s may not connect to its database.", t.ID)
+			s.wrong("CONNECT_MISSING", t.Role, "The role of tenant %s may not connect to its database.", t.ID)
 		}
 	}
 	if !connects[s.prefix+"api@"+s.prefix+"central"] {

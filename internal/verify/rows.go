@@ -24,6 +24,11 @@ type tenant struct {
 	Workflow string
 	// Intent is "open", "done" or "none": its start intent.
 	Intent string
+	// MaxUsers is what operators have set; Limiting: a change of it is open.
+	MaxUsers int64
+	Limiting bool
+	// Changing: an operation that changes who may enter is open.
+	Changing bool
 	// reachable: its database is there, sound, open and the provisioner's.
 	reachable bool
 }
@@ -33,14 +38,16 @@ func (s *scan) readTenants(ctx context.Context, tx pgx.Tx) error {
 		SELECT t.id::text, t.state, t.database_name, t.role_name, t.schema_version, t.schema_error,
 			CASE WHEN t.workflow_id <> '' THEN t.workflow_id ELSE coalesce(o.workflow_id, '') END,
 			(SELECT CASE WHEN count(*) = 0 THEN 'none' WHEN bool_or(b.done_at IS NULL) THEN 'open' ELSE 'done' END
-				FROM outbox b WHERE b.kind = 'start' AND b.operation_id = t.operation_id)
+				FROM outbox b WHERE b.kind = 'start' AND b.operation_id = t.operation_id),
+			EXISTS (SELECT FROM operations a WHERE a.tenant_id = t.id AND a.ended_at IS NULL AND a.kind IN ('tenant.suspend', 'tenant.resume')),
+			t.max_users, EXISTS (SELECT FROM operations a WHERE a.tenant_id = t.id AND a.ended_at IS NULL AND a.kind = 'tenant.set_limits')
 		FROM tenants t LEFT JOIN operations o ON o.id = t.operation_id ORDER BY t.id`)
 	if err != nil {
 		return fmt.Errorf("read tenants: %w", err)
 	}
 	var t tenant
 	var id string
-	_, err = pgx.ForEachRow(rows, []any{&id, &t.State, &t.Database, &t.Role, &t.SchemaVersion, &t.SchemaError, &t.Workflow, &t.Intent}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &t.State, &t.Database, &t.Role, &t.SchemaVersion, &t.SchemaError, &t.Workflow, &t.Intent, &t.Changing, &t.MaxUsers, &t.Limiting}, func() error {
 		t.ID = uuid.MustParse(id)
 		s.tenants = append(s.tenants, t)
 		return nil
@@ -55,6 +62,12 @@ func (s *scan) readTenants(ctx context.Context, tx pgx.Tx) error {
 	}
 	s.count("tenants", len(s.tenants))
 	return nil
+}
+
+// made reports whether the tenant's making has ended: its database and role
+// are to be there.
+func (t *tenant) made() bool {
+	return t.State == "active" || t.State == "suspended" || t.State == "resuming"
 }
 
 // tenantOf answers the tenant whose database or role is called name.
@@ -77,24 +90,28 @@ func (s *scan) failing(name string) bool {
 type rowCheck struct{ code, sql, sentence string }
 
 var rowChecks = []rowCheck{
-	{"SIGNING_KEY_MISSING", `SELECT t.id::text FROM tenants t WHERE t.state = 'active'
+	{"SIGNING_KEY_MISSING", `SELECT t.id::text FROM tenants t WHERE t.state IN ('active', 'suspended', 'resuming')
 		AND NOT EXISTS (SELECT FROM signing_keys k WHERE k.tenant_id = t.id AND k.retired_at IS NULL)`,
-		"The active tenant has no live signing key."},
+		"The tenant has no live signing key."},
 	{"SIGNING_KEY_ORPHAN", `SELECT k.id::text FROM signing_keys k WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.id = k.tenant_id)`,
 		"The signing key belongs to no tenant."},
 	{"DIRTY_MARK_ORPHAN", `SELECT d.tenant_id::text FROM outbox_dirty d WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.id = d.tenant_id)`,
 		"The outbox mark belongs to no tenant."},
-	{"OWNER_ADDRESS_KEPT", `SELECT id::text FROM tenants WHERE state = 'active' AND owner_email IS NOT NULL`,
-		"The owner's sealed address was not wiped at activation."},
+	{"OWNER_ADDRESS_KEPT", `SELECT t.id::text FROM tenants t WHERE t.state IN ('active', 'suspended', 'resuming') AND t.owner_email IS NOT NULL
+		AND NOT EXISTS (SELECT FROM operations o WHERE o.tenant_id = t.id AND o.kind = 'tenant.invite_owner' AND o.ended_at IS NULL)`,
+		"The owner's sealed address was not wiped once the invitation was written."},
+	{"RESUME_ABANDONED", `SELECT t.id::text FROM tenants t WHERE t.state = 'resuming'
+		AND NOT EXISTS (SELECT FROM operations o WHERE o.tenant_id = t.id AND o.kind IN ('tenant.suspend', 'tenant.resume') AND o.ended_at IS NULL)`,
+		"The tenant is resuming and no open operation will make it active."},
 	{"SCHEMA_ERROR", `SELECT id::text FROM tenants WHERE schema_error <> ''`,
 		"The tenant's last migration failed; tenants.schema_error holds the code."},
 	{"OPERATION_MISSING", `SELECT t.id::text FROM tenants t WHERE NOT EXISTS (SELECT FROM operations o WHERE o.id = t.operation_id)`,
 		"The tenant's provisioning operation is missing."},
 	{"OPERATION_NOT_ENDED", `SELECT o.id::text FROM operations o LEFT JOIN tenants t ON t.id = o.tenant_id
-		WHERE o.ended_at IS NULL AND (t.id IS NULL OR t.state = 'active' AND t.operation_id = o.id)`,
-		"The operation is open though its tenant is active or gone."},
+		WHERE o.ended_at IS NULL AND (t.id IS NULL OR t.state IN ('active', 'suspended', 'resuming') AND t.operation_id = o.id)`,
+		"The operation is open though its tenant is made or gone."},
 	{"OPERATION_ENDED_EARLY", `SELECT o.id::text FROM operations o JOIN tenants t ON t.operation_id = o.id
-		WHERE o.ended_at IS NOT NULL AND t.state <> 'active'`,
+		WHERE o.ended_at IS NOT NULL AND t.state IN ('reserved', 'provisioning', 'failing')`,
 		"The operation has ended though its tenant is still being made or taken back."},
 	{"OUTBOX_ORPHAN", `SELECT b.id::text FROM outbox b WHERE b.kind = 'start' AND b.done_at IS NULL
 		AND NOT EXISTS (SELECT FROM operations o WHERE o.id = b.operation_id)`,

@@ -134,21 +134,21 @@ func (s *scan) database(name string) (database, bool) {
 	return s.server.databases[i], true
 }
 
-// compareDatabases: every active tenant has a sound, open one, and every one
+// compareDatabases: every tenant that is made has a sound, open one, and every one
 // has its tenant.
 func (s *scan) compareDatabases() {
 	for i := range s.tenants {
 		t := &s.tenants[i]
-		if t.State != "active" {
+		if !t.made() {
 			continue
 		}
 		d, ok := s.database(t.Database)
 		switch {
 		case !ok:
-			s.wrong("DATABASE_MISSING", t.Database, "Active tenant %s has no database.", t.ID)
+			s.wrong("DATABASE_MISSING", t.Database, "Tenant %s has no database.", t.ID)
 		case d.Invalid: // below
 		case !d.Open:
-			s.wrong("DATABASE_CLOSED", t.Database, "The database of active tenant %s takes no connections.", t.ID)
+			s.wrong("DATABASE_CLOSED", t.Database, "The database of tenant %s takes no connections.", t.ID)
 		default:
 			t.reachable = d.Owner == s.prefix+"provisioner"
 		}

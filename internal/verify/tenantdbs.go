@@ -20,7 +20,7 @@ const (
 	tenantTime = 30 * time.Second
 )
 
-// tenantDatabases reads the database of every active tenant.
+// tenantDatabases reads the database of every tenant that is made.
 func (s *scan) tenantDatabases(ctx context.Context) error {
 	var g errgroup.Group
 	g.SetLimit(parallel)
@@ -33,7 +33,7 @@ func (s *scan) tenantDatabases(ctx context.Context) error {
 			defer cancel()
 			if err := s.tenantDatabase(one, t); err != nil {
 				// One sick database must not hide the others.
-				s.wrong("DATABASE_UNREADABLE", t.Database, "The database of active tenant %s could not be read (%s).", t.ID, cause(err))
+				s.wrong("DATABASE_UNREADABLE", t.Database, "The database of tenant %s could not be read (%s).", t.ID, cause(err))
 			}
 			return nil
 		})
@@ -65,7 +65,7 @@ func (s *scan) tenantDatabase(ctx context.Context, t tenant) error {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err = pgx.BeginTxFunc(ctx, conn, opts, func(tx pgx.Tx) error {
 		for _, compare := range []func(context.Context, pgx.Tx, tenant) error{
-			s.compareTenantSchema, s.compareOwner, s.compareTenantOutbox,
+			s.compareTenantSchema, s.compareOwner, s.compareTenantOutbox, s.compareLimits,
 		} {
 			if err := compare(ctx, tx, t); err != nil {
 				return err
@@ -113,14 +113,33 @@ func (s *scan) compareOwner(ctx context.Context, tx pgx.Tx, t tenant) error {
 	}
 	switch {
 	case until == nil:
-		s.wrong("OWNER_MISSING", t.ID.String(), "The active tenant has neither an owner nor an open invitation of one.")
+		s.wrong("OWNER_MISSING", t.ID.String(), "The tenant has neither an owner nor an open invitation of one.")
 	case !until.After(s.now):
 		s.found(Warning, "OWNER_INVITATION_EXPIRED", t.ID.String(), "The owner's invitation expired at %s; send it again.", until.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
+// compareLimits: the settings hold what operators have set, but for a change
+// on its way.
+func (s *scan) compareLimits(ctx context.Context, tx pgx.Tx, t tenant) error {
+	if t.Limiting {
+		return nil
+	}
+	var limit *int64
+	if err := tx.QueryRow(ctx, `SELECT (SELECT (document->>'max_users')::bigint FROM settings)`).Scan(&limit); err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	if limit != nil && *limit != t.MaxUsers {
+		s.wrong("LIMIT_MISMATCH", t.ID.String(), "The tenant's settings allow %d accounts and operators have set %d.", *limit, t.MaxUsers)
+	}
+	return nil
+}
+
 func (s *scan) compareTenantOutbox(ctx context.Context, tx pgx.Tx, t tenant) error {
+	if t.State != "active" {
+		return nil // nobody drains it until it is
+	}
 	stuck, err := texts(ctx, tx, outboxStuck, s.now.Add(-stuckAfter))
 	if err != nil {
 		return fmt.Errorf("read outbox: %w", err)

@@ -77,6 +77,51 @@ func TestScan_TenantBeingMadeIsNoDiscrepancy(t *testing.T) {
 	}
 }
 
+// A suspended tenant is looked at like an active one, and while its access is
+// being changed the role may be late.
+func TestScan_SuspendedTenantIsNoDiscrepancy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testdb.New(t))
+	const open = "tenant/x/access/x"
+	w.open[open] = true
+	begin := func(state string) {
+		w.run(t, "{central}", `UPDATE tenants SET state = '`+state+`' WHERE id = '{tenant}';
+			INSERT INTO operations (id, kind, tenant_id, workflow_id) VALUES ('{x}', 'tenant.suspend', '{tenant}', '`+open+`')`)
+	}
+	end := func(state string) {
+		w.run(t, "{central}", `UPDATE tenants SET state = '`+state+`' WHERE id = '{tenant}'; DELETE FROM operations WHERE id = '{x}'`)
+	}
+	begin("suspended")
+	requireClean(t, w.scan(t)) // the worker has not come yet
+	w.run(t, "", `ALTER ROLE "{db}" NOLOGIN`)
+	requireClean(t, w.scan(t))
+	end("suspended")
+	r := w.scan(t)
+	requireClean(t, r)
+	require.Equal(t, 1, r.Scanned["tenant databases"])
+	w.run(t, "{db}", `UPDATE invitations SET revoked_at = now()`)
+	requireOnly(t, w, planted{code: "OWNER_MISSING", subject: "{tenant}"})
+	w.run(t, "{db}", `UPDATE invitations SET revoked_at = NULL`)
+
+	begin("resuming")
+	requireClean(t, w.scan(t))
+	w.run(t, "", `ALTER ROLE "{db}" LOGIN`)
+	requireClean(t, w.scan(t))
+	end("active")
+	requireClean(t, w.scan(t))
+}
+
+func TestScan_AnAddressThatWaitsForItsInvitationIsNoDiscrepancy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testdb.New(t))
+	w.open["w"] = true
+	w.run(t, "{central}", `UPDATE tenants SET owner_email = 'x' WHERE id = '{tenant}';
+		INSERT INTO operations (id, kind, tenant_id, workflow_id) VALUES ('{x}', 'tenant.invite_owner', '{tenant}', 'w')`)
+	requireClean(t, w.scan(t))
+	w.run(t, "{central}", `DELETE FROM operations WHERE id = '{x}'`)
+	requireOnly(t, w, planted{code: "OWNER_ADDRESS_KEPT", subject: "{tenant}"})
+}
+
 func TestScan_OwnerStandsForTheInvitation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, testdb.New(t))

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// workflows: whoever is neither active nor waiting for its start has an open
+// workflows: whoever is neither made nor waiting for its start has an open
 // workflow, and so has every other open operation.
 func (s *scan) workflows(ctx context.Context, conn *pgx.Conn) error {
 	for _, t := range s.tenants {
@@ -21,7 +21,7 @@ func (s *scan) workflows(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	for _, t := range s.tenants {
-		if t.State == "active" || t.Intent == "open" || t.State == "reserved" && t.Intent == "none" {
+		if t.made() || t.Intent == "open" || t.State == "reserved" && t.Intent == "none" {
 			continue
 		}
 		if err := s.tenantWorkflow(ctx, conn, t); err != nil {
@@ -55,7 +55,7 @@ func (s *scan) tenantWorkflow(ctx context.Context, conn *pgx.Conn, t tenant) err
 	// or gone by now.
 	var state string
 	err := conn.QueryRow(ctx, `SELECT state FROM tenants WHERE id = $1`, t.ID).Scan(&state)
-	if errors.Is(err, pgx.ErrNoRows) || state == "active" {
+	if errors.Is(err, pgx.ErrNoRows) || (&tenant{State: state}).made() {
 		return nil
 	}
 	if err != nil {

@@ -6,7 +6,9 @@ import { HookService } from "./gen/tenantry/hooks/v1/hooks_pb.js";
 import { InvitationService } from "./gen/tenantry/invitations/v1/invitations_pb.js";
 import { OperationService } from "./gen/tenantry/operations/v1/operations_pb.js";
 import { OperatorService } from "./gen/tenantry/operators/v1/operators_pb.js";
+import { RoleService } from "./gen/tenantry/roles/v1/roles_pb.js";
 import { ServiceAccountService } from "./gen/tenantry/apikeys/v1/apikeys_pb.js";
+import { SettingsService } from "./gen/tenantry/settings/v1/settings_pb.js";
 import { TenantService } from "./gen/tenantry/tenants/v1/tenants_pb.js";
 import { UserService } from "./gen/tenantry/users/v1/users_pb.js";
 
@@ -18,7 +20,9 @@ export const services = {
   invitations: InvitationService,
   operations: OperationService,
   operators: OperatorService,
+  roles: RoleService,
   serviceAccounts: ServiceAccountService,
+  settings: SettingsService,
   tenants: TenantService,
   users: UserService,
 } as const;

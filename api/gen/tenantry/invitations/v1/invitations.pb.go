@@ -11,6 +11,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	_ "tenantry/api/gen/tenantry/common/v1"
@@ -23,6 +24,511 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// InvitationState is where an invitation stands.
+type InvitationState int32
+
+const (
+	// Not used.
+	InvitationState_INVITATION_STATE_UNSPECIFIED InvitationState = 0
+	// It waits to be accepted.
+	InvitationState_INVITATION_STATE_OPEN InvitationState = 1
+	// Its time is over; it can be sent again, and a new one takes its place.
+	InvitationState_INVITATION_STATE_EXPIRED InvitationState = 2
+	// It has become an account.
+	InvitationState_INVITATION_STATE_ACCEPTED InvitationState = 3
+	// Somebody has ended it, or a new one has taken its place.
+	InvitationState_INVITATION_STATE_REVOKED InvitationState = 4
+)
+
+// Enum value maps for InvitationState.
+var (
+	InvitationState_name = map[int32]string{
+		0: "INVITATION_STATE_UNSPECIFIED",
+		1: "INVITATION_STATE_OPEN",
+		2: "INVITATION_STATE_EXPIRED",
+		3: "INVITATION_STATE_ACCEPTED",
+		4: "INVITATION_STATE_REVOKED",
+	}
+	InvitationState_value = map[string]int32{
+		"INVITATION_STATE_UNSPECIFIED": 0,
+		"INVITATION_STATE_OPEN":        1,
+		"INVITATION_STATE_EXPIRED":     2,
+		"INVITATION_STATE_ACCEPTED":    3,
+		"INVITATION_STATE_REVOKED":     4,
+	}
+)
+
+func (x InvitationState) Enum() *InvitationState {
+	p := new(InvitationState)
+	*p = x
+	return p
+}
+
+func (x InvitationState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InvitationState) Descriptor() protoreflect.EnumDescriptor {
+	return file_tenantry_invitations_v1_invitations_proto_enumTypes[0].Descriptor()
+}
+
+func (InvitationState) Type() protoreflect.EnumType {
+	return &file_tenantry_invitations_v1_invitations_proto_enumTypes[0]
+}
+
+func (x InvitationState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InvitationState.Descriptor instead.
+func (InvitationState) EnumDescriptor() ([]byte, []int) {
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{0}
+}
+
+// Invitation asks a person to join.
+type Invitation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who is invited, RFC 5321; empty once the person has been erased.
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// Ids of the roles that the account will have.
+	RoleIds []string `protobuf:"bytes,3,rep,name=role_ids,json=roleIds,proto3" json:"role_ids,omitempty"`
+	// Where it stands.
+	State InvitationState `protobuf:"varint,4,opt,name=state,proto3,enum=tenantry.invitations.v1.InvitationState" json:"state,omitempty"`
+	// The person or service account that has invited; empty for the first
+	// owner's invitation.
+	InviterId string `protobuf:"bytes,5,opt,name=inviter_id,json=inviterId,proto3" json:"inviter_id,omitempty"`
+	// Language of the mail and of the account: en, de, fr, es, pt-BR or ja.
+	Locale string `protobuf:"bytes,6,opt,name=locale,proto3" json:"locale,omitempty"`
+	// When it was made.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When its link dies: seven days after it was sent last.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When it was accepted; absent before.
+	AcceptTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=accept_time,json=acceptTime,proto3" json:"accept_time,omitempty"`
+	// When it was revoked; absent before.
+	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	// Grows with every change.
+	Version       int64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Invitation) Reset() {
+	*x = Invitation{}
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Invitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Invitation) ProtoMessage() {}
+
+func (x *Invitation) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Invitation.ProtoReflect.Descriptor instead.
+func (*Invitation) Descriptor() ([]byte, []int) {
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Invitation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Invitation) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Invitation) GetRoleIds() []string {
+	if x != nil {
+		return x.RoleIds
+	}
+	return nil
+}
+
+func (x *Invitation) GetState() InvitationState {
+	if x != nil {
+		return x.State
+	}
+	return InvitationState_INVITATION_STATE_UNSPECIFIED
+}
+
+func (x *Invitation) GetInviterId() string {
+	if x != nil {
+		return x.InviterId
+	}
+	return ""
+}
+
+func (x *Invitation) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *Invitation) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *Invitation) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *Invitation) GetAcceptTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AcceptTime
+	}
+	return nil
+}
+
+func (x *Invitation) GetRevokeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokeTime
+	}
+	return nil
+}
+
+func (x *Invitation) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type CreateInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who is invited, RFC 5321.
+	Email string `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	// Ids of the roles that the account will have, each once; none: the role
+	// member.
+	RoleIds []string `protobuf:"bytes,2,rep,name=role_ids,json=roleIds,proto3" json:"role_ids,omitempty"`
+	// Language of the mail and of the account; the tenant's when absent.
+	Locale        *string `protobuf:"bytes,3,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateInvitationRequest) Reset() {
+	*x = CreateInvitationRequest{}
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateInvitationRequest) ProtoMessage() {}
+
+func (x *CreateInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateInvitationRequest.ProtoReflect.Descriptor instead.
+func (*CreateInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CreateInvitationRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *CreateInvitationRequest) GetRoleIds() []string {
+	if x != nil {
+		return x.RoleIds
+	}
+	return nil
+}
+
+func (x *CreateInvitationRequest) GetLocale() string {
+	if x != nil && x.Locale != nil {
+		return *x.Locale
+	}
+	return ""
+}
+
+type GetInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInvitationRequest) Reset() {
+	*x = GetInvitationRequest{}
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInvitationRequest) ProtoMessage() {}
+
+func (x *GetInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInvitationRequest.ProtoReflect.Descriptor instead.
+func (*GetInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetInvitationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ListInvitationsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Page size, 1 to 100; 20 when absent.
+	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// next_cursor of the page before.
+	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvitationsRequest) Reset() {
+	*x = ListInvitationsRequest{}
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvitationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvitationsRequest) ProtoMessage() {}
+
+func (x *ListInvitationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvitationsRequest.ProtoReflect.Descriptor instead.
+func (*ListInvitationsRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListInvitationsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListInvitationsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListInvitationsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The page.
+	Invitations []*Invitation `protobuf:"bytes,1,rep,name=invitations,proto3" json:"invitations,omitempty"`
+	// Empty on the last page.
+	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvitationsResponse) Reset() {
+	*x = ListInvitationsResponse{}
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvitationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvitationsResponse) ProtoMessage() {}
+
+func (x *ListInvitationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvitationsResponse.ProtoReflect.Descriptor instead.
+func (*ListInvitationsResponse) Descriptor() ([]byte, []int) {
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListInvitationsResponse) GetInvitations() []*Invitation {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
+func (x *ListInvitationsResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type ResendInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendInvitationRequest) Reset() {
+	*x = ResendInvitationRequest{}
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendInvitationRequest) ProtoMessage() {}
+
+func (x *ResendInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendInvitationRequest.ProtoReflect.Descriptor instead.
+func (*ResendInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ResendInvitationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RevokeInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The invitation's id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeInvitationRequest) Reset() {
+	*x = RevokeInvitationRequest{}
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeInvitationRequest) ProtoMessage() {}
+
+func (x *RevokeInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeInvitationRequest.ProtoReflect.Descriptor instead.
+func (*RevokeInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RevokeInvitationRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
 
 type AcceptInvitationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -38,7 +544,7 @@ type AcceptInvitationRequest struct {
 
 func (x *AcceptInvitationRequest) Reset() {
 	*x = AcceptInvitationRequest{}
-	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[0]
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -50,7 +556,7 @@ func (x *AcceptInvitationRequest) String() string {
 func (*AcceptInvitationRequest) ProtoMessage() {}
 
 func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[0]
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -63,7 +569,7 @@ func (x *AcceptInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInvitationRequest.ProtoReflect.Descriptor instead.
 func (*AcceptInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{0}
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AcceptInvitationRequest) GetToken() string {
@@ -97,7 +603,7 @@ type AcceptInvitationResponse struct {
 
 func (x *AcceptInvitationResponse) Reset() {
 	*x = AcceptInvitationResponse{}
-	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[1]
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -109,7 +615,7 @@ func (x *AcceptInvitationResponse) String() string {
 func (*AcceptInvitationResponse) ProtoMessage() {}
 
 func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[1]
+	mi := &file_tenantry_invitations_v1_invitations_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -122,7 +628,7 @@ func (x *AcceptInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcceptInvitationResponse.ProtoReflect.Descriptor instead.
 func (*AcceptInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{1}
+	return file_tenantry_invitations_v1_invitations_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AcceptInvitationResponse) GetUserId() string {
@@ -136,7 +642,45 @@ var File_tenantry_invitations_v1_invitations_proto protoreflect.FileDescriptor
 
 const file_tenantry_invitations_v1_invitations_proto_rawDesc = "" +
 	"\n" +
-	")tenantry/invitations/v1/invitations.proto\x12\x17tenantry.invitations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1ftenantry/common/v1/policy.proto\"\x82\x01\n" +
+	")tenantry/invitations/v1/invitations.proto\x12\x17tenantry.invitations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xd2\x03\n" +
+	"\n" +
+	"Invitation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05email\x18\x02 \x01(\tR\x05email\x12\x19\n" +
+	"\brole_ids\x18\x03 \x03(\tR\aroleIds\x12>\n" +
+	"\x05state\x18\x04 \x01(\x0e2(.tenantry.invitations.v1.InvitationStateR\x05state\x12\x1d\n" +
+	"\n" +
+	"inviter_id\x18\x05 \x01(\tR\tinviterId\x12\x16\n" +
+	"\x06locale\x18\x06 \x01(\tR\x06locale\x12;\n" +
+	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12;\n" +
+	"\vexpire_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12;\n" +
+	"\vaccept_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"acceptTime\x12;\n" +
+	"\vrevoke_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"revokeTime\x12\x18\n" +
+	"\aversion\x18\v \x01(\x03R\aversion\"\xb3\x01\n" +
+	"\x17CreateInvitationRequest\x12 \n" +
+	"\x05email\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x18\xfe\x01`\x01R\x05email\x12,\n" +
+	"\brole_ids\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x14\x18\x01\"\x05r\x03\xb0\x01\x01R\aroleIds\x12=\n" +
+	"\x06locale\x18\x03 \x01(\tB \xbaH\x1dr\x1bR\x02enR\x02deR\x02frR\x02esR\x05pt-BRR\x02jaH\x00R\x06locale\x88\x01\x01B\t\n" +
+	"\a_locale\"0\n" +
+	"\x14GetInvitationRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"[\n" +
+	"\x16ListInvitationsRequest\x12\x1f\n" +
+	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"\x81\x01\n" +
+	"\x17ListInvitationsResponse\x12E\n" +
+	"\vinvitations\x18\x01 \x03(\v2#.tenantry.invitations.v1.InvitationR\vinvitations\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\"3\n" +
+	"\x17ResendInvitationRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"3\n" +
+	"\x17RevokeInvitationRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\x82\x01\n" +
 	"\x17AcceptInvitationRequest\x12 \n" +
 	"\x05token\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05token\x12\x1d\n" +
@@ -144,8 +688,19 @@ const file_tenantry_invitations_v1_invitations_proto_rawDesc = "" +
 	"\bpassword\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\bR\bpassword\"3\n" +
 	"\x18AcceptInvitationResponse\x12\x17\n" +
-	"\auser_id\x18\x01 \x01(\tR\x06userId2\xda\x01\n" +
-	"\x11InvitationService\x12\xc4\x01\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId*\xa9\x01\n" +
+	"\x0fInvitationState\x12 \n" +
+	"\x1cINVITATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15INVITATION_STATE_OPEN\x10\x01\x12\x1c\n" +
+	"\x18INVITATION_STATE_EXPIRED\x10\x02\x12\x1d\n" +
+	"\x19INVITATION_STATE_ACCEPTED\x10\x03\x12\x1c\n" +
+	"\x18INVITATION_STATE_REVOKED\x10\x042\x8d\t\n" +
+	"\x11InvitationService\x12\xc0\x01\n" +
+	"\x10CreateInvitation\x120.tenantry.invitations.v1.CreateInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"U\xaa\xbb\x187\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x12invitation.createdJ\t\x95\x01i\x90\x01\x91\x01\x8e\x01\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/invitations\x12\xa3\x01\n" +
+	"\rGetInvitation\x12-.tenantry.invitations.v1.GetInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\">\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x010\x01J\x01j\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/invitations/{id}\x90\x02\x01\x12\xaf\x01\n" +
+	"\x0fListInvitations\x12/.tenantry.invitations.v1.ListInvitationsRequest\x1a0.tenantry.invitations.v1.ListInvitationsResponse\"9\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/invitations\x90\x02\x01\x12\xc8\x01\n" +
+	"\x10ResendInvitation\x120.tenantry.invitations.v1.ResendInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"]\xaa\xbb\x183\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x11invitation.resentJ\x06j\x96\x01\x8e\x01\x1b\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/invitations/{id}:resend\x12\xca\x01\n" +
+	"\x10RevokeInvitation\x120.tenantry.invitations.v1.RevokeInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"_\xaa\xbb\x185\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x12invitation.revokedJ\aj\x96\x01\x8d\x01\x8e\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/invitations/{id}:revoke\x12\xc4\x01\n" +
 	"\x10AcceptInvitation\x120.tenantry.invitations.v1.AcceptInvitationRequest\x1a1.tenantry.invitations.v1.AcceptInvitationResponse\"K\xaa\xbb\x18&\b\x02\x12\x01\x01(\x030\x01:\x13invitation.acceptedJ\x06efghi\x1a\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/invitations:acceptB\xe5\x01\n" +
 	"\x1bcom.tenantry.invitations.v1B\x10InvitationsProtoP\x01Z6tenantry/api/gen/tenantry/invitations/v1;invitationsv1\xa2\x02\x03TIX\xaa\x02\x17Tenantry.Invitations.V1\xca\x02\x17Tenantry\\Invitations\\V1\xe2\x02#Tenantry\\Invitations\\V1\\GPBMetadata\xea\x02\x19Tenantry::Invitations::V1b\x06proto3"
 
@@ -161,19 +716,45 @@ func file_tenantry_invitations_v1_invitations_proto_rawDescGZIP() []byte {
 	return file_tenantry_invitations_v1_invitations_proto_rawDescData
 }
 
-var file_tenantry_invitations_v1_invitations_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_tenantry_invitations_v1_invitations_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_tenantry_invitations_v1_invitations_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_tenantry_invitations_v1_invitations_proto_goTypes = []any{
-	(*AcceptInvitationRequest)(nil),  // 0: tenantry.invitations.v1.AcceptInvitationRequest
-	(*AcceptInvitationResponse)(nil), // 1: tenantry.invitations.v1.AcceptInvitationResponse
+	(InvitationState)(0),             // 0: tenantry.invitations.v1.InvitationState
+	(*Invitation)(nil),               // 1: tenantry.invitations.v1.Invitation
+	(*CreateInvitationRequest)(nil),  // 2: tenantry.invitations.v1.CreateInvitationRequest
+	(*GetInvitationRequest)(nil),     // 3: tenantry.invitations.v1.GetInvitationRequest
+	(*ListInvitationsRequest)(nil),   // 4: tenantry.invitations.v1.ListInvitationsRequest
+	(*ListInvitationsResponse)(nil),  // 5: tenantry.invitations.v1.ListInvitationsResponse
+	(*ResendInvitationRequest)(nil),  // 6: tenantry.invitations.v1.ResendInvitationRequest
+	(*RevokeInvitationRequest)(nil),  // 7: tenantry.invitations.v1.RevokeInvitationRequest
+	(*AcceptInvitationRequest)(nil),  // 8: tenantry.invitations.v1.AcceptInvitationRequest
+	(*AcceptInvitationResponse)(nil), // 9: tenantry.invitations.v1.AcceptInvitationResponse
+	(*timestamppb.Timestamp)(nil),    // 10: google.protobuf.Timestamp
 }
 var file_tenantry_invitations_v1_invitations_proto_depIdxs = []int32{
-	0, // 0: tenantry.invitations.v1.InvitationService.AcceptInvitation:input_type -> tenantry.invitations.v1.AcceptInvitationRequest
-	1, // 1: tenantry.invitations.v1.InvitationService.AcceptInvitation:output_type -> tenantry.invitations.v1.AcceptInvitationResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0,  // 0: tenantry.invitations.v1.Invitation.state:type_name -> tenantry.invitations.v1.InvitationState
+	10, // 1: tenantry.invitations.v1.Invitation.create_time:type_name -> google.protobuf.Timestamp
+	10, // 2: tenantry.invitations.v1.Invitation.expire_time:type_name -> google.protobuf.Timestamp
+	10, // 3: tenantry.invitations.v1.Invitation.accept_time:type_name -> google.protobuf.Timestamp
+	10, // 4: tenantry.invitations.v1.Invitation.revoke_time:type_name -> google.protobuf.Timestamp
+	1,  // 5: tenantry.invitations.v1.ListInvitationsResponse.invitations:type_name -> tenantry.invitations.v1.Invitation
+	2,  // 6: tenantry.invitations.v1.InvitationService.CreateInvitation:input_type -> tenantry.invitations.v1.CreateInvitationRequest
+	3,  // 7: tenantry.invitations.v1.InvitationService.GetInvitation:input_type -> tenantry.invitations.v1.GetInvitationRequest
+	4,  // 8: tenantry.invitations.v1.InvitationService.ListInvitations:input_type -> tenantry.invitations.v1.ListInvitationsRequest
+	6,  // 9: tenantry.invitations.v1.InvitationService.ResendInvitation:input_type -> tenantry.invitations.v1.ResendInvitationRequest
+	7,  // 10: tenantry.invitations.v1.InvitationService.RevokeInvitation:input_type -> tenantry.invitations.v1.RevokeInvitationRequest
+	8,  // 11: tenantry.invitations.v1.InvitationService.AcceptInvitation:input_type -> tenantry.invitations.v1.AcceptInvitationRequest
+	1,  // 12: tenantry.invitations.v1.InvitationService.CreateInvitation:output_type -> tenantry.invitations.v1.Invitation
+	1,  // 13: tenantry.invitations.v1.InvitationService.GetInvitation:output_type -> tenantry.invitations.v1.Invitation
+	5,  // 14: tenantry.invitations.v1.InvitationService.ListInvitations:output_type -> tenantry.invitations.v1.ListInvitationsResponse
+	1,  // 15: tenantry.invitations.v1.InvitationService.ResendInvitation:output_type -> tenantry.invitations.v1.Invitation
+	1,  // 16: tenantry.invitations.v1.InvitationService.RevokeInvitation:output_type -> tenantry.invitations.v1.Invitation
+	9,  // 17: tenantry.invitations.v1.InvitationService.AcceptInvitation:output_type -> tenantry.invitations.v1.AcceptInvitationResponse
+	12, // [12:18] is the sub-list for method output_type
+	6,  // [6:12] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_tenantry_invitations_v1_invitations_proto_init() }
@@ -181,18 +762,20 @@ func file_tenantry_invitations_v1_invitations_proto_init() {
 	if File_tenantry_invitations_v1_invitations_proto != nil {
 		return
 	}
+	file_tenantry_invitations_v1_invitations_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_invitations_v1_invitations_proto_rawDesc), len(file_tenantry_invitations_v1_invitations_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   2,
+			NumEnums:      1,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_tenantry_invitations_v1_invitations_proto_goTypes,
 		DependencyIndexes: file_tenantry_invitations_v1_invitations_proto_depIdxs,
+		EnumInfos:         file_tenantry_invitations_v1_invitations_proto_enumTypes,
 		MessageInfos:      file_tenantry_invitations_v1_invitations_proto_msgTypes,
 	}.Build()
 	File_tenantry_invitations_v1_invitations_proto = out.File

@@ -35,6 +35,10 @@ const (
 	TenantState_TENANT_STATE_PROVISIONING TenantState = 2
 	TenantState_TENANT_STATE_FAILING      TenantState = 3
 	TenantState_TENANT_STATE_ACTIVE       TenantState = 4
+	// Nobody enters; its data stays.
+	TenantState_TENANT_STATE_SUSPENDED TenantState = 5
+	// It is being opened again and still refuses.
+	TenantState_TENANT_STATE_RESUMING TenantState = 6
 )
 
 // Enum value maps for TenantState.
@@ -45,6 +49,8 @@ var (
 		2: "TENANT_STATE_PROVISIONING",
 		3: "TENANT_STATE_FAILING",
 		4: "TENANT_STATE_ACTIVE",
+		5: "TENANT_STATE_SUSPENDED",
+		6: "TENANT_STATE_RESUMING",
 	}
 	TenantState_value = map[string]int32{
 		"TENANT_STATE_UNSPECIFIED":  0,
@@ -52,6 +58,8 @@ var (
 		"TENANT_STATE_PROVISIONING": 2,
 		"TENANT_STATE_FAILING":      3,
 		"TENANT_STATE_ACTIVE":       4,
+		"TENANT_STATE_SUSPENDED":    5,
+		"TENANT_STATE_RESUMING":     6,
 	}
 )
 
@@ -259,6 +267,10 @@ type Tenant struct {
 	Url string `protobuf:"bytes,7,opt,name=url,proto3" json:"url,omitempty"`
 	// The schema version its database was last seen at.
 	SchemaVersion int64 `protobuf:"varint,8,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Changes with the row; its ETag. SetTenantLimits names it.
+	Version int64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// Most accounts as operators want it; 0: no limit.
+	MaxUsers      int32 `protobuf:"varint,10,opt,name=max_users,json=maxUsers,proto3" json:"max_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -349,6 +361,224 @@ func (x *Tenant) GetSchemaVersion() int64 {
 	return 0
 }
 
+func (x *Tenant) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Tenant) GetMaxUsers() int32 {
+	if x != nil {
+		return x.MaxUsers
+	}
+	return 0
+}
+
+type SuspendTenantRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendTenantRequest) Reset() {
+	*x = SuspendTenantRequest{}
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendTenantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendTenantRequest) ProtoMessage() {}
+
+func (x *SuspendTenantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendTenantRequest.ProtoReflect.Descriptor instead.
+func (*SuspendTenantRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SuspendTenantRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ResumeTenantRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeTenantRequest) Reset() {
+	*x = ResumeTenantRequest{}
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeTenantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeTenantRequest) ProtoMessage() {}
+
+func (x *ResumeTenantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeTenantRequest.ProtoReflect.Descriptor instead.
+func (*ResumeTenantRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ResumeTenantRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type InviteTenantOwnerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// A corrected address (RFC 5321); absent: the one invited before.
+	OwnerEmail    string `protobuf:"bytes,2,opt,name=owner_email,json=ownerEmail,proto3" json:"owner_email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteTenantOwnerRequest) Reset() {
+	*x = InviteTenantOwnerRequest{}
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteTenantOwnerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteTenantOwnerRequest) ProtoMessage() {}
+
+func (x *InviteTenantOwnerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteTenantOwnerRequest.ProtoReflect.Descriptor instead.
+func (*InviteTenantOwnerRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *InviteTenantOwnerRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *InviteTenantOwnerRequest) GetOwnerEmail() string {
+	if x != nil {
+		return x.OwnerEmail
+	}
+	return ""
+}
+
+type SetTenantLimitsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Most accounts this tenant may have, never left out; 0: no limit. Whoever
+	// is there stays.
+	MaxUsers *int32 `protobuf:"varint,2,opt,name=max_users,json=maxUsers,proto3,oneof" json:"max_users,omitempty"`
+	// The version of the tenant that was read (REST: If-Match).
+	Version       int64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTenantLimitsRequest) Reset() {
+	*x = SetTenantLimitsRequest{}
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTenantLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTenantLimitsRequest) ProtoMessage() {}
+
+func (x *SetTenantLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTenantLimitsRequest.ProtoReflect.Descriptor instead.
+func (*SetTenantLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SetTenantLimitsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetTenantLimitsRequest) GetMaxUsers() int32 {
+	if x != nil && x.MaxUsers != nil {
+		return *x.MaxUsers
+	}
+	return 0
+}
+
+func (x *SetTenantLimitsRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 type GetTenantRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -358,7 +588,7 @@ type GetTenantRequest struct {
 
 func (x *GetTenantRequest) Reset() {
 	*x = GetTenantRequest{}
-	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[3]
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +600,7 @@ func (x *GetTenantRequest) String() string {
 func (*GetTenantRequest) ProtoMessage() {}
 
 func (x *GetTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[3]
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +613,7 @@ func (x *GetTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTenantRequest.ProtoReflect.Descriptor instead.
 func (*GetTenantRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{3}
+	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTenantRequest) GetId() string {
@@ -416,7 +646,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[4]
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +658,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[4]
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +671,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{4}
+	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListTenantsRequest) GetLimit() int32 {
@@ -493,7 +723,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[5]
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +735,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[5]
+	mi := &file_tenantry_tenants_v1_tenants_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +748,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{5}
+	return file_tenantry_tenants_v1_tenants_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListTenantsResponse) GetTenants() []*Tenant {
@@ -560,7 +790,7 @@ const file_tenantry_tenants_v1_tenants_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x18\xfe\x01`\x01R\n" +
 	"ownerEmail\x12@\n" +
 	"\bsettings\x18\x04 \x01(\v2$.tenantry.tenants.v1.InitialSettingsR\bsettings\x12!\n" +
-	"\freserve_only\x18\x05 \x01(\bR\vreserveOnly\"\xaf\x02\n" +
+	"\freserve_only\x18\x05 \x01(\bR\vreserveOnly\"\xe6\x02\n" +
 	"\x06Tenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04slug\x18\x02 \x01(\tR\x04slug\x12\x12\n" +
@@ -570,7 +800,25 @@ const file_tenantry_tenants_v1_tenants_proto_rawDesc = "" +
 	"createTime\x12?\n" +
 	"\ractivate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\factivateTime\x12\x10\n" +
 	"\x03url\x18\a \x01(\tR\x03url\x12%\n" +
-	"\x0eschema_version\x18\b \x01(\x03R\rschemaVersion\",\n" +
+	"\x0eschema_version\x18\b \x01(\x03R\rschemaVersion\x12\x18\n" +
+	"\aversion\x18\t \x01(\x03R\aversion\x12\x1b\n" +
+	"\tmax_users\x18\n" +
+	" \x01(\x05R\bmaxUsers\"0\n" +
+	"\x14SuspendTenantRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"/\n" +
+	"\x13ResumeTenantRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"d\n" +
+	"\x18InviteTenantOwnerRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12.\n" +
+	"\vowner_email\x18\x02 \x01(\tB\r\xbaH\n" +
+	"\xd8\x01\x01r\x05\x18\xfe\x01`\x01R\n" +
+	"ownerEmail\"\x95\x01\n" +
+	"\x16SetTenantLimitsRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x120\n" +
+	"\tmax_users\x18\x02 \x01(\x05B\x0e\xbaH\v\xc8\x01\x01\x1a\x06\x18\xc0\x84=(\x00H\x00R\bmaxUsers\x88\x01\x01\x12!\n" +
+	"\aversion\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversionB\f\n" +
+	"\n" +
+	"_max_users\",\n" +
 	"\x10GetTenantRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xb9\x01\n" +
 	"\x12ListTenantsRequest\x12\x1f\n" +
@@ -583,17 +831,23 @@ const file_tenantry_tenants_v1_tenants_proto_rawDesc = "" +
 	"\atenants\x18\x01 \x03(\v2\x1b.tenantry.tenants.v1.TenantR\atenants\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\x12!\n" +
-	"\fshown_fields\x18\x03 \x03(\tR\vshownFields*\x98\x01\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields*\xcf\x01\n" +
 	"\vTenantState\x12\x1c\n" +
 	"\x18TENANT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15TENANT_STATE_RESERVED\x10\x01\x12\x1d\n" +
 	"\x19TENANT_STATE_PROVISIONING\x10\x02\x12\x18\n" +
 	"\x14TENANT_STATE_FAILING\x10\x03\x12\x17\n" +
-	"\x13TENANT_STATE_ACTIVE\x10\x042\xdf\x03\n" +
+	"\x13TENANT_STATE_ACTIVE\x10\x04\x12\x1a\n" +
+	"\x16TENANT_STATE_SUSPENDED\x10\x05\x12\x19\n" +
+	"\x15TENANT_STATE_RESUMING\x10\x062\xec\t\n" +
 	"\rTenantService\x12\xa4\x01\n" +
 	"\fCreateTenant\x12(.tenantry.tenants.v1.CreateTenantRequest\x1a!.tenantry.operations.v1.Operation\"G\xaa\xbb\x18-\b\x01\x12\x01\x03\"\rtenants.write(\x020\x02:\x0ftenant.reservedJ\x02+,\x82\xd3\xe4\x93\x02\x10:\x01*\"\v/v1/tenants\x12\x8a\x01\n" +
 	"\tGetTenant\x12%.tenantry.tenants.v1.GetTenantRequest\x1a\x1b.tenantry.tenants.v1.Tenant\"9\xaa\xbb\x18\x1a\b\x01\x12\x01\x03\"\ftenants.read(\x010\x01J\x01)\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/tenants/{id}\x90\x02\x01\x12\x99\x01\n" +
-	"\vListTenants\x12'.tenantry.tenants.v1.ListTenantsRequest\x1a(.tenantry.tenants.v1.ListTenantsResponse\"7\xaa\xbb\x18\x1d\b\x01\x12\x01\x03\"\ftenants.read(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\r\x12\v/v1/tenants\x90\x02\x01B\xc5\x01\n" +
+	"\vListTenants\x12'.tenantry.tenants.v1.ListTenantsRequest\x1a(.tenantry.tenants.v1.ListTenantsResponse\"7\xaa\xbb\x18\x1d\b\x01\x12\x01\x03\"\ftenants.read(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\r\x12\v/v1/tenants\x90\x02\x01\x12\xbc\x01\n" +
+	"\rSuspendTenant\x12).tenantry.tenants.v1.SuspendTenantRequest\x1a!.tenantry.operations.v1.Operation\"]\xaa\xbb\x186\b\x01\x12\x01\x03\"\rtenants.write(\x020\x02:\x18tenant.suspend_requestedJ\x02)0\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/tenants/{id}:suspend\x12\xb8\x01\n" +
+	"\fResumeTenant\x12(.tenantry.tenants.v1.ResumeTenantRequest\x1a!.tenantry.operations.v1.Operation\"[\xaa\xbb\x185\b\x01\x12\x01\x03\"\rtenants.write(\x020\x02:\x17tenant.resume_requestedJ\x02)0\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/tenants/{id}:resume\x12\xcd\x01\n" +
+	"\x11InviteTenantOwner\x12-.tenantry.tenants.v1.InviteTenantOwnerRequest\x1a!.tenantry.operations.v1.Operation\"f\xaa\xbb\x18;\b\x01\x12\x01\x03\"\rtenants.write(\x020\x02:\x1dtenant.owner_invite_requestedJ\x02)0\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/tenants/{id}:inviteOwner\x12\xc0\x01\n" +
+	"\x0fSetTenantLimits\x12+.tenantry.tenants.v1.SetTenantLimitsRequest\x1a!.tenantry.operations.v1.Operation\"]\xaa\xbb\x187\b\x01\x12\x01\x03\"\rtenants.write(\x020\x02:\x17tenant.limits_requestedJ\x04)0\x0e\x0f\x82\xd3\xe4\x93\x02\x1c:\x01*2\x17/v1/tenants/{id}/limitsB\xc5\x01\n" +
 	"\x17com.tenantry.tenants.v1B\fTenantsProtoP\x01Z.tenantry/api/gen/tenantry/tenants/v1;tenantsv1\xa2\x02\x03TTX\xaa\x02\x13Tenantry.Tenants.V1\xca\x02\x13Tenantry\\Tenants\\V1\xe2\x02\x1fTenantry\\Tenants\\V1\\GPBMetadata\xea\x02\x15Tenantry::Tenants::V1b\x06proto3"
 
 var (
@@ -609,35 +863,47 @@ func file_tenantry_tenants_v1_tenants_proto_rawDescGZIP() []byte {
 }
 
 var file_tenantry_tenants_v1_tenants_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tenantry_tenants_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_tenantry_tenants_v1_tenants_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_tenantry_tenants_v1_tenants_proto_goTypes = []any{
-	(TenantState)(0),              // 0: tenantry.tenants.v1.TenantState
-	(*InitialSettings)(nil),       // 1: tenantry.tenants.v1.InitialSettings
-	(*CreateTenantRequest)(nil),   // 2: tenantry.tenants.v1.CreateTenantRequest
-	(*Tenant)(nil),                // 3: tenantry.tenants.v1.Tenant
-	(*GetTenantRequest)(nil),      // 4: tenantry.tenants.v1.GetTenantRequest
-	(*ListTenantsRequest)(nil),    // 5: tenantry.tenants.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),   // 6: tenantry.tenants.v1.ListTenantsResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*v1.Operation)(nil),          // 8: tenantry.operations.v1.Operation
+	(TenantState)(0),                 // 0: tenantry.tenants.v1.TenantState
+	(*InitialSettings)(nil),          // 1: tenantry.tenants.v1.InitialSettings
+	(*CreateTenantRequest)(nil),      // 2: tenantry.tenants.v1.CreateTenantRequest
+	(*Tenant)(nil),                   // 3: tenantry.tenants.v1.Tenant
+	(*SuspendTenantRequest)(nil),     // 4: tenantry.tenants.v1.SuspendTenantRequest
+	(*ResumeTenantRequest)(nil),      // 5: tenantry.tenants.v1.ResumeTenantRequest
+	(*InviteTenantOwnerRequest)(nil), // 6: tenantry.tenants.v1.InviteTenantOwnerRequest
+	(*SetTenantLimitsRequest)(nil),   // 7: tenantry.tenants.v1.SetTenantLimitsRequest
+	(*GetTenantRequest)(nil),         // 8: tenantry.tenants.v1.GetTenantRequest
+	(*ListTenantsRequest)(nil),       // 9: tenantry.tenants.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),      // 10: tenantry.tenants.v1.ListTenantsResponse
+	(*timestamppb.Timestamp)(nil),    // 11: google.protobuf.Timestamp
+	(*v1.Operation)(nil),             // 12: tenantry.operations.v1.Operation
 }
 var file_tenantry_tenants_v1_tenants_proto_depIdxs = []int32{
-	1, // 0: tenantry.tenants.v1.CreateTenantRequest.settings:type_name -> tenantry.tenants.v1.InitialSettings
-	0, // 1: tenantry.tenants.v1.Tenant.state:type_name -> tenantry.tenants.v1.TenantState
-	7, // 2: tenantry.tenants.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	7, // 3: tenantry.tenants.v1.Tenant.activate_time:type_name -> google.protobuf.Timestamp
-	3, // 4: tenantry.tenants.v1.ListTenantsResponse.tenants:type_name -> tenantry.tenants.v1.Tenant
-	2, // 5: tenantry.tenants.v1.TenantService.CreateTenant:input_type -> tenantry.tenants.v1.CreateTenantRequest
-	4, // 6: tenantry.tenants.v1.TenantService.GetTenant:input_type -> tenantry.tenants.v1.GetTenantRequest
-	5, // 7: tenantry.tenants.v1.TenantService.ListTenants:input_type -> tenantry.tenants.v1.ListTenantsRequest
-	8, // 8: tenantry.tenants.v1.TenantService.CreateTenant:output_type -> tenantry.operations.v1.Operation
-	3, // 9: tenantry.tenants.v1.TenantService.GetTenant:output_type -> tenantry.tenants.v1.Tenant
-	6, // 10: tenantry.tenants.v1.TenantService.ListTenants:output_type -> tenantry.tenants.v1.ListTenantsResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	1,  // 0: tenantry.tenants.v1.CreateTenantRequest.settings:type_name -> tenantry.tenants.v1.InitialSettings
+	0,  // 1: tenantry.tenants.v1.Tenant.state:type_name -> tenantry.tenants.v1.TenantState
+	11, // 2: tenantry.tenants.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	11, // 3: tenantry.tenants.v1.Tenant.activate_time:type_name -> google.protobuf.Timestamp
+	3,  // 4: tenantry.tenants.v1.ListTenantsResponse.tenants:type_name -> tenantry.tenants.v1.Tenant
+	2,  // 5: tenantry.tenants.v1.TenantService.CreateTenant:input_type -> tenantry.tenants.v1.CreateTenantRequest
+	8,  // 6: tenantry.tenants.v1.TenantService.GetTenant:input_type -> tenantry.tenants.v1.GetTenantRequest
+	9,  // 7: tenantry.tenants.v1.TenantService.ListTenants:input_type -> tenantry.tenants.v1.ListTenantsRequest
+	4,  // 8: tenantry.tenants.v1.TenantService.SuspendTenant:input_type -> tenantry.tenants.v1.SuspendTenantRequest
+	5,  // 9: tenantry.tenants.v1.TenantService.ResumeTenant:input_type -> tenantry.tenants.v1.ResumeTenantRequest
+	6,  // 10: tenantry.tenants.v1.TenantService.InviteTenantOwner:input_type -> tenantry.tenants.v1.InviteTenantOwnerRequest
+	7,  // 11: tenantry.tenants.v1.TenantService.SetTenantLimits:input_type -> tenantry.tenants.v1.SetTenantLimitsRequest
+	12, // 12: tenantry.tenants.v1.TenantService.CreateTenant:output_type -> tenantry.operations.v1.Operation
+	3,  // 13: tenantry.tenants.v1.TenantService.GetTenant:output_type -> tenantry.tenants.v1.Tenant
+	10, // 14: tenantry.tenants.v1.TenantService.ListTenants:output_type -> tenantry.tenants.v1.ListTenantsResponse
+	12, // 15: tenantry.tenants.v1.TenantService.SuspendTenant:output_type -> tenantry.operations.v1.Operation
+	12, // 16: tenantry.tenants.v1.TenantService.ResumeTenant:output_type -> tenantry.operations.v1.Operation
+	12, // 17: tenantry.tenants.v1.TenantService.InviteTenantOwner:output_type -> tenantry.operations.v1.Operation
+	12, // 18: tenantry.tenants.v1.TenantService.SetTenantLimits:output_type -> tenantry.operations.v1.Operation
+	12, // [12:19] is the sub-list for method output_type
+	5,  // [5:12] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_tenantry_tenants_v1_tenants_proto_init() }
@@ -645,13 +911,14 @@ func file_tenantry_tenants_v1_tenants_proto_init() {
 	if File_tenantry_tenants_v1_tenants_proto != nil {
 		return
 	}
+	file_tenantry_tenants_v1_tenants_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_tenants_v1_tenants_proto_rawDesc), len(file_tenantry_tenants_v1_tenants_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

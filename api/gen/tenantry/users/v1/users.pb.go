@@ -25,23 +25,33 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// User is an account of a tenant.
 type User struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Email         string                 `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// 1 to 100 characters.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// RFC 5321, as the person wrote it; unique in the tenant without regard to
+	// case, deleted accounts included.
+	Email string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	// When the account was made.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Absent before the first login.
 	LastLoginTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_login_time,json=lastLoginTime,proto3" json:"last_login_time,omitempty"`
 	// Logins so far.
 	LoginCount int64 `protobuf:"varint,6,opt,name=login_count,json=loginCount,proto3" json:"login_count,omitempty"`
-	// Optimistic lock.
-	Version    int64                  `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	// Optimistic lock: the ETag, and what an update or deletion names.
+	Version int64 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	// When the account was changed last.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// When the account was deleted. Lists show deleted people when their filter
-	// speaks of deleted_at.
+	// When the account was deleted; absent while it is active. Lists show deleted
+	// people when their filter speaks of deleted_at.
 	DeleteTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=delete_time,json=deleteTime,proto3" json:"delete_time,omitempty"`
-	// Absent unless include=roles asked for them.
-	Roles         *UserRoles `protobuf:"bytes,10,opt,name=roles,proto3" json:"roles,omitempty"`
+	// The roles. Lists show them when include=roles asks for them.
+	Roles *UserRoles `protobuf:"bytes,10,opt,name=roles,proto3" json:"roles,omitempty"`
+	// Language of mails: en, de, fr, es, pt-BR or ja.
+	Locale        string `protobuf:"bytes,11,opt,name=locale,proto3" json:"locale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -146,6 +156,13 @@ func (x *User) GetRoles() *UserRoles {
 	return nil
 }
 
+func (x *User) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
 // UserRoles are the roles that a person holds, by name.
 type UserRoles struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -193,9 +210,11 @@ func (x *UserRoles) GetItems() []*UserRole {
 
 // UserRole is a role that a person holds.
 type UserRole struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The role's name.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,7 +307,7 @@ type GetMeResponse struct {
 	Roles []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Permissions the roles add up to, sorted.
 	Permissions []string `protobuf:"bytes,3,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	// The session of this call; empty for an API key.
+	// The session of this call, a UUID; empty for an API key.
 	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// The API key of this call; empty for an access token.
 	ApiKeyId string `protobuf:"bytes,5,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
@@ -479,7 +498,8 @@ func (x *ListUsersRequest) GetQ() string {
 
 type ListUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Users []*User                `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// The page.
+	Users []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
 	// Empty on the last page.
 	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
 	// Names of the fields of the items that are shown, when that is not all of
@@ -540,11 +560,292 @@ func (x *ListUsersResponse) GetShownFields() []string {
 	return nil
 }
 
+type GetUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserRequest) Reset() {
+	*x = GetUserRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserRequest) ProtoMessage() {}
+
+func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
+func (*GetUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// At least one of name and locale is given.
+type UpdateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The version that was read; REST: If-Match instead.
+	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// 1 to 100 printable characters. Absent: unchanged.
+	Name *string `protobuf:"bytes,3,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Language of mails. Absent: unchanged.
+	Locale        *string `protobuf:"bytes,4,opt,name=locale,proto3,oneof" json:"locale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UpdateUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *UpdateUserRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetLocale() string {
+	if x != nil && x.Locale != nil {
+		return *x.Locale
+	}
+	return ""
+}
+
+type DeleteUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The version that was read; REST: If-Match instead.
+	Version       int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserRequest) Reset() {
+	*x = DeleteUserRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserRequest) ProtoMessage() {}
+
+func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeleteUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeleteUserRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type RestoreUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreUserRequest) Reset() {
+	*x = RestoreUserRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreUserRequest) ProtoMessage() {}
+
+func (x *RestoreUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreUserRequest.ProtoReflect.Descriptor instead.
+func (*RestoreUserRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RestoreUserRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type SetUserRolesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id, a UUID.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The version that was read; REST: If-Match instead.
+	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// Ids of all roles the person is to have, each once; none leaves own data
+	// only.
+	RoleIds       []string `protobuf:"bytes,3,rep,name=role_ids,json=roleIds,proto3" json:"role_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserRolesRequest) Reset() {
+	*x = SetUserRolesRequest{}
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserRolesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserRolesRequest) ProtoMessage() {}
+
+func (x *SetUserRolesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_users_v1_users_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserRolesRequest.ProtoReflect.Descriptor instead.
+func (*SetUserRolesRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_users_v1_users_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SetUserRolesRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetUserRolesRequest) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SetUserRolesRequest) GetRoleIds() []string {
+	if x != nil {
+		return x.RoleIds
+	}
+	return nil
+}
+
 var File_tenantry_users_v1_users_proto protoreflect.FileDescriptor
 
 const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\n" +
-	"\x1dtenantry/users/v1/users.proto\x12\x11tenantry.users.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xaa\x03\n" +
+	"\x1dtenantry/users/v1/users.proto\x12\x11tenantry.users.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xc2\x03\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -560,7 +861,8 @@ const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\vdelete_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"deleteTime\x122\n" +
 	"\x05roles\x18\n" +
-	" \x01(\v2\x1c.tenantry.users.v1.UserRolesR\x05roles\">\n" +
+	" \x01(\v2\x1c.tenantry.users.v1.UserRolesR\x05roles\x12\x16\n" +
+	"\x06locale\x18\v \x01(\tR\x06locale\">\n" +
 	"\tUserRoles\x121\n" +
 	"\x05items\x18\x01 \x03(\v2\x1b.tenantry.users.v1.UserRoleR\x05items\".\n" +
 	"\bUserRole\x12\x0e\n" +
@@ -588,12 +890,39 @@ const file_tenantry_users_v1_users_proto_rawDesc = "" +
 	"\x05users\x18\x01 \x03(\v2\x17.tenantry.users.v1.UserR\x05users\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\x12!\n" +
-	"\fshown_fields\x18\x03 \x03(\tR\vshownFields2\x8b\x02\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields\"*\n" +
+	"\x0eGetUserRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xc7\x01\n" +
+	"\x11UpdateUserRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12\"\n" +
+	"\x04name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dH\x00R\x04name\x88\x01\x01\x12=\n" +
+	"\x06locale\x18\x04 \x01(\tB \xbaH\x1dr\x1bR\x02enR\x02deR\x02frR\x02esR\x05pt-BRR\x02jaH\x01R\x06locale\x88\x01\x01B\a\n" +
+	"\x05_nameB\t\n" +
+	"\a_locale\"P\n" +
+	"\x11DeleteUserRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\".\n" +
+	"\x12RestoreUserRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\x80\x01\n" +
+	"\x13SetUserRolesRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
+	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12,\n" +
+	"\brole_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x14\x18\x01\"\x05r\x03\xb0\x01\x01R\aroleIds2\x99\b\n" +
 	"\vUserService\x12k\n" +
 	"\x05GetMe\x12\x1f.tenantry.users.v1.GetMeRequest\x1a .tenantry.users.v1.GetMeResponse\"\x1f\xaa\xbb\x18\n" +
 	"\b\x02\x12\x02\x02\x04(\x010\x01\x82\xd3\xe4\x93\x02\b\x12\x06/v1/me\x90\x02\x01\x12\x8e\x01\n" +
 	"\tListUsers\x12#.tenantry.users.v1.ListUsersRequest\x1a$.tenantry.users.v1.ListUsersResponse\"6\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\n" +
-	"users.read(\x010\x01J\x06xyz{|}\x82\xd3\xe4\x93\x02\v\x12\t/v1/users\x90\x02\x01B\xb5\x01\n" +
+	"users.read(\x010\x01J\x06xyz{|}\x82\xd3\xe4\x93\x02\v\x12\t/v1/users\x90\x02\x01\x12~\n" +
+	"\aGetUser\x12!.tenantry.users.v1.GetUserRequest\x1a\x17.tenantry.users.v1.User\"7\xaa\xbb\x18\x1a\b\x02\x12\x02\x02\x04\x1a\n" +
+	"users.read(\x010\x01J\x02\x8c\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/users/{id}\x90\x02\x01\x12\x98\x01\n" +
+	"\n" +
+	"UpdateUser\x12$.tenantry.users.v1.UpdateUserRequest\x1a\x17.tenantry.users.v1.User\"K\xaa\xbb\x18.\b\x02\x12\x02\x02\x04\x1a\fusers.update(\x020\x02:\fuser.updatedJ\x06\x0e\x0f\x8c\x01\x90\x01\x82\xd3\xe4\x93\x02\x13:\x01*2\x0e/v1/users/{id}\x12\x99\x01\n" +
+	"\n" +
+	"DeleteUser\x12$.tenantry.users.v1.DeleteUserRequest\x1a\x17.tenantry.users.v1.User\"L\xaa\xbb\x182\b\x02\x12\x02\x02\x04\x1a\fusers.delete(\x020\x02:\fuser.deletedJ\n" +
+	"\x0e\x0f\x8c\x01\x90\x01\x8d\x01\x8e\x01\x82\xd3\xe4\x93\x02\x10*\x0e/v1/users/{id}\x12\xa4\x01\n" +
+	"\vRestoreUser\x12%.tenantry.users.v1.RestoreUserRequest\x1a\x17.tenantry.users.v1.User\"U\xaa\xbb\x180\b\x02\x12\x02\x02\x04\x1a\fusers.delete(\x020\x02:\ruser.restoredJ\a\x8c\x01\x8f\x01h\x8e\x01\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/users/{id}:restore\x12\xad\x01\n" +
+	"\fSetUserRoles\x12&.tenantry.users.v1.SetUserRolesRequest\x1a\x17.tenantry.users.v1.User\"\\\xaa\xbb\x186\b\x02\x12\x02\x02\x04\x1a\froles.manage(\x020\x02:\x0euser.roles_setJ\f\x0e\x0f\x8c\x01\x90\x01\x91\x01\x8d\x01\x8e\x01\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/users/{id}:setRolesB\xb5\x01\n" +
 	"\x15com.tenantry.users.v1B\n" +
 	"UsersProtoP\x01Z*tenantry/api/gen/tenantry/users/v1;usersv1\xa2\x02\x03TUX\xaa\x02\x11Tenantry.Users.V1\xca\x02\x11Tenantry\\Users\\V1\xe2\x02\x1dTenantry\\Users\\V1\\GPBMetadata\xea\x02\x13Tenantry::Users::V1b\x06proto3"
 
@@ -609,7 +938,7 @@ func file_tenantry_users_v1_users_proto_rawDescGZIP() []byte {
 	return file_tenantry_users_v1_users_proto_rawDescData
 }
 
-var file_tenantry_users_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_tenantry_users_v1_users_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_tenantry_users_v1_users_proto_goTypes = []any{
 	(*User)(nil),                  // 0: tenantry.users.v1.User
 	(*UserRoles)(nil),             // 1: tenantry.users.v1.UserRoles
@@ -618,23 +947,38 @@ var file_tenantry_users_v1_users_proto_goTypes = []any{
 	(*GetMeResponse)(nil),         // 4: tenantry.users.v1.GetMeResponse
 	(*ListUsersRequest)(nil),      // 5: tenantry.users.v1.ListUsersRequest
 	(*ListUsersResponse)(nil),     // 6: tenantry.users.v1.ListUsersResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*GetUserRequest)(nil),        // 7: tenantry.users.v1.GetUserRequest
+	(*UpdateUserRequest)(nil),     // 8: tenantry.users.v1.UpdateUserRequest
+	(*DeleteUserRequest)(nil),     // 9: tenantry.users.v1.DeleteUserRequest
+	(*RestoreUserRequest)(nil),    // 10: tenantry.users.v1.RestoreUserRequest
+	(*SetUserRolesRequest)(nil),   // 11: tenantry.users.v1.SetUserRolesRequest
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_tenantry_users_v1_users_proto_depIdxs = []int32{
-	7,  // 0: tenantry.users.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 1: tenantry.users.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
-	7,  // 2: tenantry.users.v1.User.update_time:type_name -> google.protobuf.Timestamp
-	7,  // 3: tenantry.users.v1.User.delete_time:type_name -> google.protobuf.Timestamp
+	12, // 0: tenantry.users.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	12, // 1: tenantry.users.v1.User.last_login_time:type_name -> google.protobuf.Timestamp
+	12, // 2: tenantry.users.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	12, // 3: tenantry.users.v1.User.delete_time:type_name -> google.protobuf.Timestamp
 	1,  // 4: tenantry.users.v1.User.roles:type_name -> tenantry.users.v1.UserRoles
 	2,  // 5: tenantry.users.v1.UserRoles.items:type_name -> tenantry.users.v1.UserRole
 	0,  // 6: tenantry.users.v1.GetMeResponse.user:type_name -> tenantry.users.v1.User
 	0,  // 7: tenantry.users.v1.ListUsersResponse.users:type_name -> tenantry.users.v1.User
 	3,  // 8: tenantry.users.v1.UserService.GetMe:input_type -> tenantry.users.v1.GetMeRequest
 	5,  // 9: tenantry.users.v1.UserService.ListUsers:input_type -> tenantry.users.v1.ListUsersRequest
-	4,  // 10: tenantry.users.v1.UserService.GetMe:output_type -> tenantry.users.v1.GetMeResponse
-	6,  // 11: tenantry.users.v1.UserService.ListUsers:output_type -> tenantry.users.v1.ListUsersResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
+	7,  // 10: tenantry.users.v1.UserService.GetUser:input_type -> tenantry.users.v1.GetUserRequest
+	8,  // 11: tenantry.users.v1.UserService.UpdateUser:input_type -> tenantry.users.v1.UpdateUserRequest
+	9,  // 12: tenantry.users.v1.UserService.DeleteUser:input_type -> tenantry.users.v1.DeleteUserRequest
+	10, // 13: tenantry.users.v1.UserService.RestoreUser:input_type -> tenantry.users.v1.RestoreUserRequest
+	11, // 14: tenantry.users.v1.UserService.SetUserRoles:input_type -> tenantry.users.v1.SetUserRolesRequest
+	4,  // 15: tenantry.users.v1.UserService.GetMe:output_type -> tenantry.users.v1.GetMeResponse
+	6,  // 16: tenantry.users.v1.UserService.ListUsers:output_type -> tenantry.users.v1.ListUsersResponse
+	0,  // 17: tenantry.users.v1.UserService.GetUser:output_type -> tenantry.users.v1.User
+	0,  // 18: tenantry.users.v1.UserService.UpdateUser:output_type -> tenantry.users.v1.User
+	0,  // 19: tenantry.users.v1.UserService.DeleteUser:output_type -> tenantry.users.v1.User
+	0,  // 20: tenantry.users.v1.UserService.RestoreUser:output_type -> tenantry.users.v1.User
+	0,  // 21: tenantry.users.v1.UserService.SetUserRoles:output_type -> tenantry.users.v1.User
+	15, // [15:22] is the sub-list for method output_type
+	8,  // [8:15] is the sub-list for method input_type
 	8,  // [8:8] is the sub-list for extension type_name
 	8,  // [8:8] is the sub-list for extension extendee
 	0,  // [0:8] is the sub-list for field type_name
@@ -645,13 +989,14 @@ func file_tenantry_users_v1_users_proto_init() {
 	if File_tenantry_users_v1_users_proto != nil {
 		return
 	}
+	file_tenantry_users_v1_users_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_users_v1_users_proto_rawDesc), len(file_tenantry_users_v1_users_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,12 +24,64 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
+	// InvitationServiceCreateInvitationProcedure is the procedure name of the InvitationService's
+	// CreateInvitation RPC.
+	InvitationServiceCreateInvitationProcedure = "/tenantry.invitations.v1.InvitationService/CreateInvitation"
+	// InvitationServiceGetInvitationProcedure is the procedure name of the InvitationService's
+	// GetInvitation RPC.
+	InvitationServiceGetInvitationProcedure = "/tenantry.invitations.v1.InvitationService/GetInvitation"
+	// InvitationServiceListInvitationsProcedure is the procedure name of the InvitationService's
+	// ListInvitations RPC.
+	InvitationServiceListInvitationsProcedure = "/tenantry.invitations.v1.InvitationService/ListInvitations"
+	// InvitationServiceResendInvitationProcedure is the procedure name of the InvitationService's
+	// ResendInvitation RPC.
+	InvitationServiceResendInvitationProcedure = "/tenantry.invitations.v1.InvitationService/ResendInvitation"
+	// InvitationServiceRevokeInvitationProcedure is the procedure name of the InvitationService's
+	// RevokeInvitation RPC.
+	InvitationServiceRevokeInvitationProcedure = "/tenantry.invitations.v1.InvitationService/RevokeInvitation"
 	// InvitationServiceAcceptInvitationProcedure is the procedure name of the InvitationService's
 	// AcceptInvitation RPC.
 	InvitationServiceAcceptInvitationProcedure = "/tenantry.invitations.v1.InvitationService/AcceptInvitation"
 )
 
 var (
+	invitationServiceCreateInvitationSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_invitations_v1_invitations_proto.Services().ByName("InvitationService").Methods().ByName("CreateInvitation"),
+			Procedure:  InvitationServiceCreateInvitationProcedure,
+		}
+	})
+	invitationServiceGetInvitationSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tenantry_invitations_v1_invitations_proto.Services().ByName("InvitationService").Methods().ByName("GetInvitation"),
+			Procedure:        InvitationServiceGetInvitationProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	invitationServiceListInvitationsSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tenantry_invitations_v1_invitations_proto.Services().ByName("InvitationService").Methods().ByName("ListInvitations"),
+			Procedure:        InvitationServiceListInvitationsProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	invitationServiceResendInvitationSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_invitations_v1_invitations_proto.Services().ByName("InvitationService").Methods().ByName("ResendInvitation"),
+			Procedure:  InvitationServiceResendInvitationProcedure,
+		}
+	})
+	invitationServiceRevokeInvitationSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_invitations_v1_invitations_proto.Services().ByName("InvitationService").Methods().ByName("RevokeInvitation"),
+			Procedure:  InvitationServiceRevokeInvitationProcedure,
+		}
+	})
 	invitationServiceAcceptInvitationSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType: connect.StreamTypeUnary,
@@ -41,6 +93,25 @@ var (
 
 // InvitationServiceClient is a client for the tenantry.invitations.v1.InvitationService service.
 type InvitationServiceClient interface {
+	// CreateInvitation sends an address a link that makes an account with these
+	// roles. Nobody invites to a permission that they do not hold themselves, at
+	// this moment and when the invitation is accepted.
+	//
+	// Whether the address has an account is told only to callers who may see
+	// people (users.read); for others the invitation is made, and who has an
+	// account is told so by mail.
+	CreateInvitation(context.Context, *v1.CreateInvitationRequest) (*v1.Invitation, error)
+	// GetInvitation answers one invitation.
+	GetInvitation(context.Context, *v1.GetInvitationRequest) (*v1.Invitation, error)
+	// ListInvitations answers invitations in the order they were created, those
+	// that have ended too.
+	ListInvitations(context.Context, *v1.ListInvitationsRequest) (*v1.ListInvitationsResponse, error)
+	// ResendInvitation sends a new link, good for seven days from now; the links
+	// sent before die. Once a minute for each invitation.
+	ResendInvitation(context.Context, *v1.ResendInvitationRequest) (*v1.Invitation, error)
+	// RevokeInvitation ends an invitation at once. The first owner's stands for
+	// the owner: nobody in the tenant can revoke it.
+	RevokeInvitation(context.Context, *v1.RevokeInvitationRequest) (*v1.Invitation, error)
 	// AcceptInvitation redeems the token of an invitation mail: the invited
 	// address gets an account with this name and password.
 	AcceptInvitation(context.Context, *v1.AcceptInvitationRequest) (*v1.AcceptInvitationResponse, error)
@@ -55,6 +126,25 @@ func NewInvitationServiceClient(client *connect.Client) InvitationServiceClient 
 // InvitationServiceHandler is an implementation of the tenantry.invitations.v1.InvitationService
 // service.
 type InvitationServiceHandler interface {
+	// CreateInvitation sends an address a link that makes an account with these
+	// roles. Nobody invites to a permission that they do not hold themselves, at
+	// this moment and when the invitation is accepted.
+	//
+	// Whether the address has an account is told only to callers who may see
+	// people (users.read); for others the invitation is made, and who has an
+	// account is told so by mail.
+	CreateInvitation(context.Context, *v1.CreateInvitationRequest) (*v1.Invitation, error)
+	// GetInvitation answers one invitation.
+	GetInvitation(context.Context, *v1.GetInvitationRequest) (*v1.Invitation, error)
+	// ListInvitations answers invitations in the order they were created, those
+	// that have ended too.
+	ListInvitations(context.Context, *v1.ListInvitationsRequest) (*v1.ListInvitationsResponse, error)
+	// ResendInvitation sends a new link, good for seven days from now; the links
+	// sent before die. Once a minute for each invitation.
+	ResendInvitation(context.Context, *v1.ResendInvitationRequest) (*v1.Invitation, error)
+	// RevokeInvitation ends an invitation at once. The first owner's stands for
+	// the owner: nobody in the tenant can revoke it.
+	RevokeInvitation(context.Context, *v1.RevokeInvitationRequest) (*v1.Invitation, error)
 	// AcceptInvitation redeems the token of an invitation mail: the invited
 	// address gets an account with this name and password.
 	AcceptInvitation(context.Context, *v1.AcceptInvitationRequest) (*v1.AcceptInvitationResponse, error)
@@ -65,6 +155,11 @@ type InvitationServiceHandler interface {
 func RegisterInvitationServiceHandler(server *connect.Server, svc InvitationServiceHandler) {
 	adapter := invitationServiceHandler{svc: svc}
 	server.Register(
+		connect.Method{Spec: invitationServiceCreateInvitationSpec(), Handler: adapter.createInvitation},
+		connect.Method{Spec: invitationServiceGetInvitationSpec(), Handler: adapter.getInvitation},
+		connect.Method{Spec: invitationServiceListInvitationsSpec(), Handler: adapter.listInvitations},
+		connect.Method{Spec: invitationServiceResendInvitationSpec(), Handler: adapter.resendInvitation},
+		connect.Method{Spec: invitationServiceRevokeInvitationSpec(), Handler: adapter.revokeInvitation},
 		connect.Method{Spec: invitationServiceAcceptInvitationSpec(), Handler: adapter.acceptInvitation},
 	)
 }
@@ -72,12 +167,72 @@ func RegisterInvitationServiceHandler(server *connect.Server, svc InvitationServ
 // UnimplementedInvitationServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedInvitationServiceHandler struct{}
 
+func (UnimplementedInvitationServiceHandler) CreateInvitation(context.Context, *v1.CreateInvitationRequest) (*v1.Invitation, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.invitations.v1.InvitationService.CreateInvitation is not implemented")
+}
+
+func (UnimplementedInvitationServiceHandler) GetInvitation(context.Context, *v1.GetInvitationRequest) (*v1.Invitation, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.invitations.v1.InvitationService.GetInvitation is not implemented")
+}
+
+func (UnimplementedInvitationServiceHandler) ListInvitations(context.Context, *v1.ListInvitationsRequest) (*v1.ListInvitationsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.invitations.v1.InvitationService.ListInvitations is not implemented")
+}
+
+func (UnimplementedInvitationServiceHandler) ResendInvitation(context.Context, *v1.ResendInvitationRequest) (*v1.Invitation, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.invitations.v1.InvitationService.ResendInvitation is not implemented")
+}
+
+func (UnimplementedInvitationServiceHandler) RevokeInvitation(context.Context, *v1.RevokeInvitationRequest) (*v1.Invitation, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.invitations.v1.InvitationService.RevokeInvitation is not implemented")
+}
+
 func (UnimplementedInvitationServiceHandler) AcceptInvitation(context.Context, *v1.AcceptInvitationRequest) (*v1.AcceptInvitationResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.invitations.v1.InvitationService.AcceptInvitation is not implemented")
 }
 
 type invitationServiceClient struct {
 	client *connect.Client
+}
+
+func (c *invitationServiceClient) CreateInvitation(ctx context.Context, req *v1.CreateInvitationRequest) (*v1.Invitation, error) {
+	var res v1.Invitation
+	if err := c.client.CallUnary(ctx, invitationServiceCreateInvitationSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *invitationServiceClient) GetInvitation(ctx context.Context, req *v1.GetInvitationRequest) (*v1.Invitation, error) {
+	var res v1.Invitation
+	if err := c.client.CallUnary(ctx, invitationServiceGetInvitationSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *invitationServiceClient) ListInvitations(ctx context.Context, req *v1.ListInvitationsRequest) (*v1.ListInvitationsResponse, error) {
+	var res v1.ListInvitationsResponse
+	if err := c.client.CallUnary(ctx, invitationServiceListInvitationsSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *invitationServiceClient) ResendInvitation(ctx context.Context, req *v1.ResendInvitationRequest) (*v1.Invitation, error) {
+	var res v1.Invitation
+	if err := c.client.CallUnary(ctx, invitationServiceResendInvitationSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *invitationServiceClient) RevokeInvitation(ctx context.Context, req *v1.RevokeInvitationRequest) (*v1.Invitation, error) {
+	var res v1.Invitation
+	if err := c.client.CallUnary(ctx, invitationServiceRevokeInvitationSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
 }
 
 func (c *invitationServiceClient) AcceptInvitation(ctx context.Context, req *v1.AcceptInvitationRequest) (*v1.AcceptInvitationResponse, error) {
@@ -89,6 +244,66 @@ func (c *invitationServiceClient) AcceptInvitation(ctx context.Context, req *v1.
 }
 
 type invitationServiceHandler struct{ svc InvitationServiceHandler }
+
+func (h invitationServiceHandler) createInvitation(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.CreateInvitationRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.CreateInvitation(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h invitationServiceHandler) getInvitation(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.GetInvitationRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.GetInvitation(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h invitationServiceHandler) listInvitations(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.ListInvitationsRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ListInvitations(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h invitationServiceHandler) resendInvitation(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.ResendInvitationRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ResendInvitation(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h invitationServiceHandler) revokeInvitation(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.RevokeInvitationRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.RevokeInvitation(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
 
 func (h invitationServiceHandler) acceptInvitation(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
 	var req v1.AcceptInvitationRequest

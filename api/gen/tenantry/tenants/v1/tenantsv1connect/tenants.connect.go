@@ -31,6 +31,17 @@ const (
 	TenantServiceGetTenantProcedure = "/tenantry.tenants.v1.TenantService/GetTenant"
 	// TenantServiceListTenantsProcedure is the procedure name of the TenantService's ListTenants RPC.
 	TenantServiceListTenantsProcedure = "/tenantry.tenants.v1.TenantService/ListTenants"
+	// TenantServiceSuspendTenantProcedure is the procedure name of the TenantService's SuspendTenant
+	// RPC.
+	TenantServiceSuspendTenantProcedure = "/tenantry.tenants.v1.TenantService/SuspendTenant"
+	// TenantServiceResumeTenantProcedure is the procedure name of the TenantService's ResumeTenant RPC.
+	TenantServiceResumeTenantProcedure = "/tenantry.tenants.v1.TenantService/ResumeTenant"
+	// TenantServiceInviteTenantOwnerProcedure is the procedure name of the TenantService's
+	// InviteTenantOwner RPC.
+	TenantServiceInviteTenantOwnerProcedure = "/tenantry.tenants.v1.TenantService/InviteTenantOwner"
+	// TenantServiceSetTenantLimitsProcedure is the procedure name of the TenantService's
+	// SetTenantLimits RPC.
+	TenantServiceSetTenantLimitsProcedure = "/tenantry.tenants.v1.TenantService/SetTenantLimits"
 )
 
 var (
@@ -57,6 +68,34 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	tenantServiceSuspendTenantSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_tenants_v1_tenants_proto.Services().ByName("TenantService").Methods().ByName("SuspendTenant"),
+			Procedure:  TenantServiceSuspendTenantProcedure,
+		}
+	})
+	tenantServiceResumeTenantSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_tenants_v1_tenants_proto.Services().ByName("TenantService").Methods().ByName("ResumeTenant"),
+			Procedure:  TenantServiceResumeTenantProcedure,
+		}
+	})
+	tenantServiceInviteTenantOwnerSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_tenants_v1_tenants_proto.Services().ByName("TenantService").Methods().ByName("InviteTenantOwner"),
+			Procedure:  TenantServiceInviteTenantOwnerProcedure,
+		}
+	})
+	tenantServiceSetTenantLimitsSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_tenants_v1_tenants_proto.Services().ByName("TenantService").Methods().ByName("SetTenantLimits"),
+			Procedure:  TenantServiceSetTenantLimitsProcedure,
+		}
+	})
 )
 
 // TenantServiceClient is a client for the tenantry.tenants.v1.TenantService service.
@@ -67,6 +106,25 @@ type TenantServiceClient interface {
 	GetTenant(context.Context, *v1.GetTenantRequest) (*v1.Tenant, error)
 	// ListTenants answers tenants in the order they were created.
 	ListTenants(context.Context, *v1.ListTenantsRequest) (*v1.ListTenantsResponse, error)
+	// SuspendTenant shuts an active tenant: within a second its hosts answer
+	// TENANT_SUSPENDED, then ApplyTenantAccess ends its database sessions. A
+	// suspended tenant is answered with the operation that suspended it. An
+	// operation that a later ResumeTenant has overtaken ends as failed with the
+	// reason SUPERSEDED.
+	SuspendTenant(context.Context, *v1.SuspendTenantRequest) (*v11.Operation, error)
+	// ResumeTenant opens a suspended tenant again, once ApplyTenantAccess lets its
+	// role in. A tenant that is resuming or was resumed is answered with the
+	// operation that did it. An operation that a later SuspendTenant has overtaken
+	// ends as failed with the reason SUPERSEDED.
+	ResumeTenant(context.Context, *v1.ResumeTenantRequest) (*v11.Operation, error)
+	// InviteTenantOwner sends the first owner's invitation again, to the same or a
+	// corrected address; the link sent before is dead. The operation fails with the
+	// reason OWNER_PRESENT where an owner has joined: owners invite others
+	// themselves.
+	InviteTenantOwner(context.Context, *v1.InviteTenantOwnerRequest) (*v11.Operation, error)
+	// SetTenantLimits changes what only operators set; ApplyTenantLimits writes it
+	// into the tenant's settings.
+	SetTenantLimits(context.Context, *v1.SetTenantLimitsRequest) (*v11.Operation, error)
 }
 
 // NewTenantServiceClient constructs a client for the tenantry.tenants.v1.TenantService service.
@@ -83,6 +141,25 @@ type TenantServiceHandler interface {
 	GetTenant(context.Context, *v1.GetTenantRequest) (*v1.Tenant, error)
 	// ListTenants answers tenants in the order they were created.
 	ListTenants(context.Context, *v1.ListTenantsRequest) (*v1.ListTenantsResponse, error)
+	// SuspendTenant shuts an active tenant: within a second its hosts answer
+	// TENANT_SUSPENDED, then ApplyTenantAccess ends its database sessions. A
+	// suspended tenant is answered with the operation that suspended it. An
+	// operation that a later ResumeTenant has overtaken ends as failed with the
+	// reason SUPERSEDED.
+	SuspendTenant(context.Context, *v1.SuspendTenantRequest) (*v11.Operation, error)
+	// ResumeTenant opens a suspended tenant again, once ApplyTenantAccess lets its
+	// role in. A tenant that is resuming or was resumed is answered with the
+	// operation that did it. An operation that a later SuspendTenant has overtaken
+	// ends as failed with the reason SUPERSEDED.
+	ResumeTenant(context.Context, *v1.ResumeTenantRequest) (*v11.Operation, error)
+	// InviteTenantOwner sends the first owner's invitation again, to the same or a
+	// corrected address; the link sent before is dead. The operation fails with the
+	// reason OWNER_PRESENT where an owner has joined: owners invite others
+	// themselves.
+	InviteTenantOwner(context.Context, *v1.InviteTenantOwnerRequest) (*v11.Operation, error)
+	// SetTenantLimits changes what only operators set; ApplyTenantLimits writes it
+	// into the tenant's settings.
+	SetTenantLimits(context.Context, *v1.SetTenantLimitsRequest) (*v11.Operation, error)
 }
 
 // RegisterTenantServiceHandler registers svc as the tenantry.tenants.v1.TenantService
@@ -93,6 +170,10 @@ func RegisterTenantServiceHandler(server *connect.Server, svc TenantServiceHandl
 		connect.Method{Spec: tenantServiceCreateTenantSpec(), Handler: adapter.createTenant},
 		connect.Method{Spec: tenantServiceGetTenantSpec(), Handler: adapter.getTenant},
 		connect.Method{Spec: tenantServiceListTenantsSpec(), Handler: adapter.listTenants},
+		connect.Method{Spec: tenantServiceSuspendTenantSpec(), Handler: adapter.suspendTenant},
+		connect.Method{Spec: tenantServiceResumeTenantSpec(), Handler: adapter.resumeTenant},
+		connect.Method{Spec: tenantServiceInviteTenantOwnerSpec(), Handler: adapter.inviteTenantOwner},
+		connect.Method{Spec: tenantServiceSetTenantLimitsSpec(), Handler: adapter.setTenantLimits},
 	)
 }
 
@@ -109,6 +190,22 @@ func (UnimplementedTenantServiceHandler) GetTenant(context.Context, *v1.GetTenan
 
 func (UnimplementedTenantServiceHandler) ListTenants(context.Context, *v1.ListTenantsRequest) (*v1.ListTenantsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.tenants.v1.TenantService.ListTenants is not implemented")
+}
+
+func (UnimplementedTenantServiceHandler) SuspendTenant(context.Context, *v1.SuspendTenantRequest) (*v11.Operation, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.tenants.v1.TenantService.SuspendTenant is not implemented")
+}
+
+func (UnimplementedTenantServiceHandler) ResumeTenant(context.Context, *v1.ResumeTenantRequest) (*v11.Operation, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.tenants.v1.TenantService.ResumeTenant is not implemented")
+}
+
+func (UnimplementedTenantServiceHandler) InviteTenantOwner(context.Context, *v1.InviteTenantOwnerRequest) (*v11.Operation, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.tenants.v1.TenantService.InviteTenantOwner is not implemented")
+}
+
+func (UnimplementedTenantServiceHandler) SetTenantLimits(context.Context, *v1.SetTenantLimitsRequest) (*v11.Operation, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.tenants.v1.TenantService.SetTenantLimits is not implemented")
 }
 
 type tenantServiceClient struct {
@@ -134,6 +231,38 @@ func (c *tenantServiceClient) GetTenant(ctx context.Context, req *v1.GetTenantRe
 func (c *tenantServiceClient) ListTenants(ctx context.Context, req *v1.ListTenantsRequest) (*v1.ListTenantsResponse, error) {
 	var res v1.ListTenantsResponse
 	if err := c.client.CallUnary(ctx, tenantServiceListTenantsSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *tenantServiceClient) SuspendTenant(ctx context.Context, req *v1.SuspendTenantRequest) (*v11.Operation, error) {
+	var res v11.Operation
+	if err := c.client.CallUnary(ctx, tenantServiceSuspendTenantSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *tenantServiceClient) ResumeTenant(ctx context.Context, req *v1.ResumeTenantRequest) (*v11.Operation, error) {
+	var res v11.Operation
+	if err := c.client.CallUnary(ctx, tenantServiceResumeTenantSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *tenantServiceClient) InviteTenantOwner(ctx context.Context, req *v1.InviteTenantOwnerRequest) (*v11.Operation, error) {
+	var res v11.Operation
+	if err := c.client.CallUnary(ctx, tenantServiceInviteTenantOwnerSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *tenantServiceClient) SetTenantLimits(ctx context.Context, req *v1.SetTenantLimitsRequest) (*v11.Operation, error) {
+	var res v11.Operation
+	if err := c.client.CallUnary(ctx, tenantServiceSetTenantLimitsSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -171,6 +300,54 @@ func (h tenantServiceHandler) listTenants(ctx context.Context, _ connect.Spec, s
 		return err
 	}
 	res, err := h.svc.ListTenants(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h tenantServiceHandler) suspendTenant(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.SuspendTenantRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.SuspendTenant(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h tenantServiceHandler) resumeTenant(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.ResumeTenantRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.ResumeTenant(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h tenantServiceHandler) inviteTenantOwner(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.InviteTenantOwnerRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.InviteTenantOwner(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h tenantServiceHandler) setTenantLimits(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.SetTenantLimitsRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.SetTenantLimits(ctx, &req)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,16 @@ const (
 	UserServiceGetMeProcedure = "/tenantry.users.v1.UserService/GetMe"
 	// UserServiceListUsersProcedure is the procedure name of the UserService's ListUsers RPC.
 	UserServiceListUsersProcedure = "/tenantry.users.v1.UserService/ListUsers"
+	// UserServiceGetUserProcedure is the procedure name of the UserService's GetUser RPC.
+	UserServiceGetUserProcedure = "/tenantry.users.v1.UserService/GetUser"
+	// UserServiceUpdateUserProcedure is the procedure name of the UserService's UpdateUser RPC.
+	UserServiceUpdateUserProcedure = "/tenantry.users.v1.UserService/UpdateUser"
+	// UserServiceDeleteUserProcedure is the procedure name of the UserService's DeleteUser RPC.
+	UserServiceDeleteUserProcedure = "/tenantry.users.v1.UserService/DeleteUser"
+	// UserServiceRestoreUserProcedure is the procedure name of the UserService's RestoreUser RPC.
+	UserServiceRestoreUserProcedure = "/tenantry.users.v1.UserService/RestoreUser"
+	// UserServiceSetUserRolesProcedure is the procedure name of the UserService's SetUserRoles RPC.
+	UserServiceSetUserRolesProcedure = "/tenantry.users.v1.UserService/SetUserRoles"
 )
 
 var (
@@ -47,6 +57,42 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	userServiceGetUserSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_tenantry_users_v1_users_proto.Services().ByName("UserService").Methods().ByName("GetUser"),
+			Procedure:        UserServiceGetUserProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	userServiceUpdateUserSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_users_v1_users_proto.Services().ByName("UserService").Methods().ByName("UpdateUser"),
+			Procedure:  UserServiceUpdateUserProcedure,
+		}
+	})
+	userServiceDeleteUserSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_users_v1_users_proto.Services().ByName("UserService").Methods().ByName("DeleteUser"),
+			Procedure:  UserServiceDeleteUserProcedure,
+		}
+	})
+	userServiceRestoreUserSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_users_v1_users_proto.Services().ByName("UserService").Methods().ByName("RestoreUser"),
+			Procedure:  UserServiceRestoreUserProcedure,
+		}
+	})
+	userServiceSetUserRolesSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_users_v1_users_proto.Services().ByName("UserService").Methods().ByName("SetUserRoles"),
+			Procedure:  UserServiceSetUserRolesProcedure,
+		}
+	})
 )
 
 // UserServiceClient is a client for the tenantry.users.v1.UserService service.
@@ -56,6 +102,19 @@ type UserServiceClient interface {
 	// ListUsers answers people in the order they were created, if no other is
 	// asked.
 	ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error)
+	// GetUser answers one person, a deleted one too.
+	GetUser(context.Context, *v1.GetUserRequest) (*v1.User, error)
+	// UpdateUser changes what a person is called and spoken to in.
+	UpdateUser(context.Context, *v1.UpdateUserRequest) (*v1.User, error)
+	// DeleteUser ends an account: its sessions and API keys stop at once. It
+	// can be restored, and its address stays taken.
+	DeleteUser(context.Context, *v1.DeleteUserRequest) (*v1.User, error)
+	// RestoreUser brings a deleted account back with its roles and without
+	// sessions or API keys.
+	RestoreUser(context.Context, *v1.RestoreUserRequest) (*v1.User, error)
+	// SetUserRoles replaces the roles of a person. Nobody grants or takes away a
+	// permission that they do not hold themselves.
+	SetUserRoles(context.Context, *v1.SetUserRolesRequest) (*v1.User, error)
 }
 
 // NewUserServiceClient constructs a client for the tenantry.users.v1.UserService service. Multiple
@@ -71,6 +130,19 @@ type UserServiceHandler interface {
 	// ListUsers answers people in the order they were created, if no other is
 	// asked.
 	ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error)
+	// GetUser answers one person, a deleted one too.
+	GetUser(context.Context, *v1.GetUserRequest) (*v1.User, error)
+	// UpdateUser changes what a person is called and spoken to in.
+	UpdateUser(context.Context, *v1.UpdateUserRequest) (*v1.User, error)
+	// DeleteUser ends an account: its sessions and API keys stop at once. It
+	// can be restored, and its address stays taken.
+	DeleteUser(context.Context, *v1.DeleteUserRequest) (*v1.User, error)
+	// RestoreUser brings a deleted account back with its roles and without
+	// sessions or API keys.
+	RestoreUser(context.Context, *v1.RestoreUserRequest) (*v1.User, error)
+	// SetUserRoles replaces the roles of a person. Nobody grants or takes away a
+	// permission that they do not hold themselves.
+	SetUserRoles(context.Context, *v1.SetUserRolesRequest) (*v1.User, error)
 }
 
 // RegisterUserServiceHandler registers svc as the tenantry.users.v1.UserService implementation on
@@ -80,6 +152,11 @@ func RegisterUserServiceHandler(server *connect.Server, svc UserServiceHandler) 
 	server.Register(
 		connect.Method{Spec: userServiceGetMeSpec(), Handler: adapter.getMe},
 		connect.Method{Spec: userServiceListUsersSpec(), Handler: adapter.listUsers},
+		connect.Method{Spec: userServiceGetUserSpec(), Handler: adapter.getUser},
+		connect.Method{Spec: userServiceUpdateUserSpec(), Handler: adapter.updateUser},
+		connect.Method{Spec: userServiceDeleteUserSpec(), Handler: adapter.deleteUser},
+		connect.Method{Spec: userServiceRestoreUserSpec(), Handler: adapter.restoreUser},
+		connect.Method{Spec: userServiceSetUserRolesSpec(), Handler: adapter.setUserRoles},
 	)
 }
 
@@ -92,6 +169,26 @@ func (UnimplementedUserServiceHandler) GetMe(context.Context, *v1.GetMeRequest) 
 
 func (UnimplementedUserServiceHandler) ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.users.v1.UserService.ListUsers is not implemented")
+}
+
+func (UnimplementedUserServiceHandler) GetUser(context.Context, *v1.GetUserRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.users.v1.UserService.GetUser is not implemented")
+}
+
+func (UnimplementedUserServiceHandler) UpdateUser(context.Context, *v1.UpdateUserRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.users.v1.UserService.UpdateUser is not implemented")
+}
+
+func (UnimplementedUserServiceHandler) DeleteUser(context.Context, *v1.DeleteUserRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.users.v1.UserService.DeleteUser is not implemented")
+}
+
+func (UnimplementedUserServiceHandler) RestoreUser(context.Context, *v1.RestoreUserRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.users.v1.UserService.RestoreUser is not implemented")
+}
+
+func (UnimplementedUserServiceHandler) SetUserRoles(context.Context, *v1.SetUserRolesRequest) (*v1.User, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.users.v1.UserService.SetUserRoles is not implemented")
 }
 
 type userServiceClient struct {
@@ -109,6 +206,46 @@ func (c *userServiceClient) GetMe(ctx context.Context, req *v1.GetMeRequest) (*v
 func (c *userServiceClient) ListUsers(ctx context.Context, req *v1.ListUsersRequest) (*v1.ListUsersResponse, error) {
 	var res v1.ListUsersResponse
 	if err := c.client.CallUnary(ctx, userServiceListUsersSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *userServiceClient) GetUser(ctx context.Context, req *v1.GetUserRequest) (*v1.User, error) {
+	var res v1.User
+	if err := c.client.CallUnary(ctx, userServiceGetUserSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *userServiceClient) UpdateUser(ctx context.Context, req *v1.UpdateUserRequest) (*v1.User, error) {
+	var res v1.User
+	if err := c.client.CallUnary(ctx, userServiceUpdateUserSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *userServiceClient) DeleteUser(ctx context.Context, req *v1.DeleteUserRequest) (*v1.User, error) {
+	var res v1.User
+	if err := c.client.CallUnary(ctx, userServiceDeleteUserSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *userServiceClient) RestoreUser(ctx context.Context, req *v1.RestoreUserRequest) (*v1.User, error) {
+	var res v1.User
+	if err := c.client.CallUnary(ctx, userServiceRestoreUserSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *userServiceClient) SetUserRoles(ctx context.Context, req *v1.SetUserRolesRequest) (*v1.User, error) {
+	var res v1.User
+	if err := c.client.CallUnary(ctx, userServiceSetUserRolesSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -134,6 +271,66 @@ func (h userServiceHandler) listUsers(ctx context.Context, _ connect.Spec, strea
 		return err
 	}
 	res, err := h.svc.ListUsers(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h userServiceHandler) getUser(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.GetUserRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.GetUser(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h userServiceHandler) updateUser(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.UpdateUserRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.UpdateUser(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h userServiceHandler) deleteUser(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.DeleteUserRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.DeleteUser(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h userServiceHandler) restoreUser(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.RestoreUserRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.RestoreUser(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h userServiceHandler) setUserRoles(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.SetUserRolesRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.SetUserRoles(ctx, &req)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@
 // @generated from file tenantry/invitations/v1/invitations.proto (package tenantry.invitations.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_tenantry_common_v1_policy } from "../../common/v1/policy_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -11,7 +13,242 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/invitations/v1/invitations.proto.
  */
 export const file_tenantry_invitations_v1_invitations: GenFile = /*@__PURE__*/
-  fileDesc("Cil0ZW5hbnRyeS9pbnZpdGF0aW9ucy92MS9pbnZpdGF0aW9ucy5wcm90bxIXdGVuYW50cnkuaW52aXRhdGlvbnMudjEiSAoXQWNjZXB0SW52aXRhdGlvblJlcXVlc3QSDQoFdG9rZW4YASABKAkSDAoEbmFtZRgCIAEoCRIQCghwYXNzd29yZBgDIAEoCSIrChhBY2NlcHRJbnZpdGF0aW9uUmVzcG9uc2USDwoHdXNlcl9pZBgBIAEoCTK5AQoRSW52aXRhdGlvblNlcnZpY2USowEKEEFjY2VwdEludml0YXRpb24SMC50ZW5hbnRyeS5pbnZpdGF0aW9ucy52MS5BY2NlcHRJbnZpdGF0aW9uUmVxdWVzdBoxLnRlbmFudHJ5Lmludml0YXRpb25zLnYxLkFjY2VwdEludml0YXRpb25SZXNwb25zZSIqqrsYJggCEgEBKAMwAToTaW52aXRhdGlvbi5hY2NlcHRlZEoGZWZnaGkaQuUBChtjb20udGVuYW50cnkuaW52aXRhdGlvbnMudjFCEEludml0YXRpb25zUHJvdG9QAVo2dGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS9pbnZpdGF0aW9ucy92MTtpbnZpdGF0aW9uc3YxogIDVElYqgIXVGVuYW50cnkuSW52aXRhdGlvbnMuVjHKAhdUZW5hbnRyeVxJbnZpdGF0aW9uc1xWMeICI1RlbmFudHJ5XEludml0YXRpb25zXFYxXEdQQk1ldGFkYXRh6gIZVGVuYW50cnk6Okludml0YXRpb25zOjpWMWIGcHJvdG8z", [file_tenantry_common_v1_policy]);
+  fileDesc("Cil0ZW5hbnRyeS9pbnZpdGF0aW9ucy92MS9pbnZpdGF0aW9ucy5wcm90bxIXdGVuYW50cnkuaW52aXRhdGlvbnMudjEi6wIKCkludml0YXRpb24SCgoCaWQYASABKAkSDQoFZW1haWwYAiABKAkSEAoIcm9sZV9pZHMYAyADKAkSNwoFc3RhdGUYBCABKA4yKC50ZW5hbnRyeS5pbnZpdGF0aW9ucy52MS5JbnZpdGF0aW9uU3RhdGUSEgoKaW52aXRlcl9pZBgFIAEoCRIOCgZsb2NhbGUYBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgthY2NlcHRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3ZlcnNpb24YCyABKAMiWgoXQ3JlYXRlSW52aXRhdGlvblJlcXVlc3QSDQoFZW1haWwYASABKAkSEAoIcm9sZV9pZHMYAiADKAkSEwoGbG9jYWxlGAMgASgJSACIAQFCCQoHX2xvY2FsZSIiChRHZXRJbnZpdGF0aW9uUmVxdWVzdBIKCgJpZBgBIAEoCSI3ChZMaXN0SW52aXRhdGlvbnNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCSJoChdMaXN0SW52aXRhdGlvbnNSZXNwb25zZRI4CgtpbnZpdGF0aW9ucxgBIAMoCzIjLnRlbmFudHJ5Lmludml0YXRpb25zLnYxLkludml0YXRpb24SEwoLbmV4dF9jdXJzb3IYAiABKAkiJQoXUmVzZW5kSW52aXRhdGlvblJlcXVlc3QSCgoCaWQYASABKAkiJQoXUmV2b2tlSW52aXRhdGlvblJlcXVlc3QSCgoCaWQYASABKAkiSAoXQWNjZXB0SW52aXRhdGlvblJlcXVlc3QSDQoFdG9rZW4YASABKAkSDAoEbmFtZRgCIAEoCRIQCghwYXNzd29yZBgDIAEoCSIrChhBY2NlcHRJbnZpdGF0aW9uUmVzcG9uc2USDwoHdXNlcl9pZBgBIAEoCSqpAQoPSW52aXRhdGlvblN0YXRlEiAKHElOVklUQVRJT05fU1RBVEVfVU5TUEVDSUZJRUQQABIZChVJTlZJVEFUSU9OX1NUQVRFX09QRU4QARIcChhJTlZJVEFUSU9OX1NUQVRFX0VYUElSRUQQAhIdChlJTlZJVEFUSU9OX1NUQVRFX0FDQ0VQVEVEEAMSHAoYSU5WSVRBVElPTl9TVEFURV9SRVZPS0VEEAQy0wcKEUludml0YXRpb25TZXJ2aWNlEqYBChBDcmVhdGVJbnZpdGF0aW9uEjAudGVuYW50cnkuaW52aXRhdGlvbnMudjEuQ3JlYXRlSW52aXRhdGlvblJlcXVlc3QaIy50ZW5hbnRyeS5pbnZpdGF0aW9ucy52MS5JbnZpdGF0aW9uIjuquxg3CAISAgIEGgx1c2Vycy5pbnZpdGUoAjACOhJpbnZpdGF0aW9uLmNyZWF0ZWRKCZUBaZABkQGOARKHAQoNR2V0SW52aXRhdGlvbhItLnRlbmFudHJ5Lmludml0YXRpb25zLnYxLkdldEludml0YXRpb25SZXF1ZXN0GiMudGVuYW50cnkuaW52aXRhdGlvbnMudjEuSW52aXRhdGlvbiIikAIBqrsYGwgCEgICBBoMdXNlcnMuaW52aXRlKAEwAUoBahKYAQoPTGlzdEludml0YXRpb25zEi8udGVuYW50cnkuaW52aXRhdGlvbnMudjEuTGlzdEludml0YXRpb25zUmVxdWVzdBowLnRlbmFudHJ5Lmludml0YXRpb25zLnYxLkxpc3RJbnZpdGF0aW9uc1Jlc3BvbnNlIiKQAgGquxgbCAISAgIEGgx1c2Vycy5pbnZpdGUoATABSgF4EqIBChBSZXNlbmRJbnZpdGF0aW9uEjAudGVuYW50cnkuaW52aXRhdGlvbnMudjEuUmVzZW5kSW52aXRhdGlvblJlcXVlc3QaIy50ZW5hbnRyeS5pbnZpdGF0aW9ucy52MS5JbnZpdGF0aW9uIjequxgzCAISAgIEGgx1c2Vycy5pbnZpdGUoAjACOhFpbnZpdGF0aW9uLnJlc2VudEoGapYBjgEbEqQBChBSZXZva2VJbnZpdGF0aW9uEjAudGVuYW50cnkuaW52aXRhdGlvbnMudjEuUmV2b2tlSW52aXRhdGlvblJlcXVlc3QaIy50ZW5hbnRyeS5pbnZpdGF0aW9ucy52MS5JbnZpdGF0aW9uIjmquxg1CAISAgIEGgx1c2Vycy5pbnZpdGUoAjACOhJpbnZpdGF0aW9uLnJldm9rZWRKB2qWAY0BjgESowEKEEFjY2VwdEludml0YXRpb24SMC50ZW5hbnRyeS5pbnZpdGF0aW9ucy52MS5BY2NlcHRJbnZpdGF0aW9uUmVxdWVzdBoxLnRlbmFudHJ5Lmludml0YXRpb25zLnYxLkFjY2VwdEludml0YXRpb25SZXNwb25zZSIqqrsYJggCEgEBKAMwAToTaW52aXRhdGlvbi5hY2NlcHRlZEoGZWZnaGkaQuUBChtjb20udGVuYW50cnkuaW52aXRhdGlvbnMudjFCEEludml0YXRpb25zUHJvdG9QAVo2dGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS9pbnZpdGF0aW9ucy92MTtpbnZpdGF0aW9uc3YxogIDVElYqgIXVGVuYW50cnkuSW52aXRhdGlvbnMuVjHKAhdUZW5hbnRyeVxJbnZpdGF0aW9uc1xWMeICI1RlbmFudHJ5XEludml0YXRpb25zXFYxXEdQQk1ldGFkYXRh6gIZVGVuYW50cnk6Okludml0YXRpb25zOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+
+/**
+ * Invitation asks a person to join.
+ *
+ * @generated from message tenantry.invitations.v1.Invitation
+ */
+export type Invitation = Message<"tenantry.invitations.v1.Invitation"> & {
+  /**
+   * A UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Who is invited, RFC 5321; empty once the person has been erased.
+   *
+   * @generated from field: string email = 2;
+   */
+  email: string;
+
+  /**
+   * Ids of the roles that the account will have.
+   *
+   * @generated from field: repeated string role_ids = 3;
+   */
+  roleIds: string[];
+
+  /**
+   * Where it stands.
+   *
+   * @generated from field: tenantry.invitations.v1.InvitationState state = 4;
+   */
+  state: InvitationState;
+
+  /**
+   * The person or service account that has invited; empty for the first
+   * owner's invitation.
+   *
+   * @generated from field: string inviter_id = 5;
+   */
+  inviterId: string;
+
+  /**
+   * Language of the mail and of the account: en, de, fr, es, pt-BR or ja.
+   *
+   * @generated from field: string locale = 6;
+   */
+  locale: string;
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 7;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When its link dies: seven days after it was sent last.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 8;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * When it was accepted; absent before.
+   *
+   * @generated from field: google.protobuf.Timestamp accept_time = 9;
+   */
+  acceptTime?: Timestamp | undefined;
+
+  /**
+   * When it was revoked; absent before.
+   *
+   * @generated from field: google.protobuf.Timestamp revoke_time = 10;
+   */
+  revokeTime?: Timestamp | undefined;
+
+  /**
+   * Grows with every change.
+   *
+   * @generated from field: int64 version = 11;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message tenantry.invitations.v1.Invitation.
+ * Use `create(InvitationSchema)` to create a new message.
+ */
+export const InvitationSchema: GenMessage<Invitation> = /*@__PURE__*/
+  messageDesc(file_tenantry_invitations_v1_invitations, 0);
+
+/**
+ * @generated from message tenantry.invitations.v1.CreateInvitationRequest
+ */
+export type CreateInvitationRequest = Message<"tenantry.invitations.v1.CreateInvitationRequest"> & {
+  /**
+   * Who is invited, RFC 5321.
+   *
+   * @generated from field: string email = 1;
+   */
+  email: string;
+
+  /**
+   * Ids of the roles that the account will have, each once; none: the role
+   * member.
+   *
+   * @generated from field: repeated string role_ids = 2;
+   */
+  roleIds: string[];
+
+  /**
+   * Language of the mail and of the account; the tenant's when absent.
+   *
+   * @generated from field: optional string locale = 3;
+   */
+  locale?: string | undefined;
+};
+
+/**
+ * Describes the message tenantry.invitations.v1.CreateInvitationRequest.
+ * Use `create(CreateInvitationRequestSchema)` to create a new message.
+ */
+export const CreateInvitationRequestSchema: GenMessage<CreateInvitationRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_invitations_v1_invitations, 1);
+
+/**
+ * @generated from message tenantry.invitations.v1.GetInvitationRequest
+ */
+export type GetInvitationRequest = Message<"tenantry.invitations.v1.GetInvitationRequest"> & {
+  /**
+   * The invitation's id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message tenantry.invitations.v1.GetInvitationRequest.
+ * Use `create(GetInvitationRequestSchema)` to create a new message.
+ */
+export const GetInvitationRequestSchema: GenMessage<GetInvitationRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_invitations_v1_invitations, 2);
+
+/**
+ * @generated from message tenantry.invitations.v1.ListInvitationsRequest
+ */
+export type ListInvitationsRequest = Message<"tenantry.invitations.v1.ListInvitationsRequest"> & {
+  /**
+   * Page size, 1 to 100; 20 when absent.
+   *
+   * @generated from field: int32 limit = 1;
+   */
+  limit: number;
+
+  /**
+   * next_cursor of the page before.
+   *
+   * @generated from field: string cursor = 2;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message tenantry.invitations.v1.ListInvitationsRequest.
+ * Use `create(ListInvitationsRequestSchema)` to create a new message.
+ */
+export const ListInvitationsRequestSchema: GenMessage<ListInvitationsRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_invitations_v1_invitations, 3);
+
+/**
+ * @generated from message tenantry.invitations.v1.ListInvitationsResponse
+ */
+export type ListInvitationsResponse = Message<"tenantry.invitations.v1.ListInvitationsResponse"> & {
+  /**
+   * The page.
+   *
+   * @generated from field: repeated tenantry.invitations.v1.Invitation invitations = 1;
+   */
+  invitations: Invitation[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_cursor = 2;
+   */
+  nextCursor: string;
+};
+
+/**
+ * Describes the message tenantry.invitations.v1.ListInvitationsResponse.
+ * Use `create(ListInvitationsResponseSchema)` to create a new message.
+ */
+export const ListInvitationsResponseSchema: GenMessage<ListInvitationsResponse> = /*@__PURE__*/
+  messageDesc(file_tenantry_invitations_v1_invitations, 4);
+
+/**
+ * @generated from message tenantry.invitations.v1.ResendInvitationRequest
+ */
+export type ResendInvitationRequest = Message<"tenantry.invitations.v1.ResendInvitationRequest"> & {
+  /**
+   * The invitation's id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message tenantry.invitations.v1.ResendInvitationRequest.
+ * Use `create(ResendInvitationRequestSchema)` to create a new message.
+ */
+export const ResendInvitationRequestSchema: GenMessage<ResendInvitationRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_invitations_v1_invitations, 5);
+
+/**
+ * @generated from message tenantry.invitations.v1.RevokeInvitationRequest
+ */
+export type RevokeInvitationRequest = Message<"tenantry.invitations.v1.RevokeInvitationRequest"> & {
+  /**
+   * The invitation's id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message tenantry.invitations.v1.RevokeInvitationRequest.
+ * Use `create(RevokeInvitationRequestSchema)` to create a new message.
+ */
+export const RevokeInvitationRequestSchema: GenMessage<RevokeInvitationRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_invitations_v1_invitations, 6);
 
 /**
  * @generated from message tenantry.invitations.v1.AcceptInvitationRequest
@@ -44,7 +281,7 @@ export type AcceptInvitationRequest = Message<"tenantry.invitations.v1.AcceptInv
  * Use `create(AcceptInvitationRequestSchema)` to create a new message.
  */
 export const AcceptInvitationRequestSchema: GenMessage<AcceptInvitationRequest> = /*@__PURE__*/
-  messageDesc(file_tenantry_invitations_v1_invitations, 0);
+  messageDesc(file_tenantry_invitations_v1_invitations, 7);
 
 /**
  * @generated from message tenantry.invitations.v1.AcceptInvitationResponse
@@ -63,14 +300,121 @@ export type AcceptInvitationResponse = Message<"tenantry.invitations.v1.AcceptIn
  * Use `create(AcceptInvitationResponseSchema)` to create a new message.
  */
 export const AcceptInvitationResponseSchema: GenMessage<AcceptInvitationResponse> = /*@__PURE__*/
-  messageDesc(file_tenantry_invitations_v1_invitations, 1);
+  messageDesc(file_tenantry_invitations_v1_invitations, 8);
 
 /**
- * InvitationService makes members of invited people.
+ * InvitationState is where an invitation stands.
+ *
+ * @generated from enum tenantry.invitations.v1.InvitationState
+ */
+export enum InvitationState {
+  /**
+   * Not used.
+   *
+   * @generated from enum value: INVITATION_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It waits to be accepted.
+   *
+   * @generated from enum value: INVITATION_STATE_OPEN = 1;
+   */
+  OPEN = 1,
+
+  /**
+   * Its time is over; it can be sent again, and a new one takes its place.
+   *
+   * @generated from enum value: INVITATION_STATE_EXPIRED = 2;
+   */
+  EXPIRED = 2,
+
+  /**
+   * It has become an account.
+   *
+   * @generated from enum value: INVITATION_STATE_ACCEPTED = 3;
+   */
+  ACCEPTED = 3,
+
+  /**
+   * Somebody has ended it, or a new one has taken its place.
+   *
+   * @generated from enum value: INVITATION_STATE_REVOKED = 4;
+   */
+  REVOKED = 4,
+}
+
+/**
+ * Describes the enum tenantry.invitations.v1.InvitationState.
+ */
+export const InvitationStateSchema: GenEnum<InvitationState> = /*@__PURE__*/
+  enumDesc(file_tenantry_invitations_v1_invitations, 0);
+
+/**
+ * InvitationService invites people and makes members of them.
  *
  * @generated from service tenantry.invitations.v1.InvitationService
  */
 export const InvitationService: GenService<{
+  /**
+   * CreateInvitation sends an address a link that makes an account with these
+   * roles. Nobody invites to a permission that they do not hold themselves, at
+   * this moment and when the invitation is accepted.
+   *
+   * Whether the address has an account is told only to callers who may see
+   * people (users.read); for others the invitation is made, and who has an
+   * account is told so by mail.
+   *
+   * @generated from rpc tenantry.invitations.v1.InvitationService.CreateInvitation
+   */
+  createInvitation: {
+    methodKind: "unary";
+    input: typeof CreateInvitationRequestSchema;
+    output: typeof InvitationSchema;
+  },
+  /**
+   * GetInvitation answers one invitation.
+   *
+   * @generated from rpc tenantry.invitations.v1.InvitationService.GetInvitation
+   */
+  getInvitation: {
+    methodKind: "unary";
+    input: typeof GetInvitationRequestSchema;
+    output: typeof InvitationSchema;
+  },
+  /**
+   * ListInvitations answers invitations in the order they were created, those
+   * that have ended too.
+   *
+   * @generated from rpc tenantry.invitations.v1.InvitationService.ListInvitations
+   */
+  listInvitations: {
+    methodKind: "unary";
+    input: typeof ListInvitationsRequestSchema;
+    output: typeof ListInvitationsResponseSchema;
+  },
+  /**
+   * ResendInvitation sends a new link, good for seven days from now; the links
+   * sent before die. Once a minute for each invitation.
+   *
+   * @generated from rpc tenantry.invitations.v1.InvitationService.ResendInvitation
+   */
+  resendInvitation: {
+    methodKind: "unary";
+    input: typeof ResendInvitationRequestSchema;
+    output: typeof InvitationSchema;
+  },
+  /**
+   * RevokeInvitation ends an invitation at once. The first owner's stands for
+   * the owner: nobody in the tenant can revoke it.
+   *
+   * @generated from rpc tenantry.invitations.v1.InvitationService.RevokeInvitation
+   */
+  revokeInvitation: {
+    methodKind: "unary";
+    input: typeof RevokeInvitationRequestSchema;
+    output: typeof InvitationSchema;
+  },
   /**
    * AcceptInvitation redeems the token of an invitation mail: the invited
    * address gets an account with this name and password.

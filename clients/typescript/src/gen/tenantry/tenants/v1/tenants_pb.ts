@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/tenants/v1/tenants.proto.
  */
 export const file_tenantry_tenants_v1_tenants: GenFile = /*@__PURE__*/
-  fileDesc("CiF0ZW5hbnRyeS90ZW5hbnRzL3YxL3RlbmFudHMucHJvdG8SE3RlbmFudHJ5LnRlbmFudHMudjEidwoPSW5pdGlhbFNldHRpbmdzEhsKE3JlZ2lzdHJhdGlvbl9wb2xpY3kYASABKAkSEAoIbGFuZ3VhZ2UYAiABKAkSEQoJdGltZV96b25lGAMgASgJEg8KB2FwcF91cmwYBCABKAkSEQoJbWF4X3VzZXJzGAUgASgFIpQBChNDcmVhdGVUZW5hbnRSZXF1ZXN0EgwKBHNsdWcYASABKAkSDAoEbmFtZRgCIAEoCRITCgtvd25lcl9lbWFpbBgDIAEoCRI2CghzZXR0aW5ncxgEIAEoCzIkLnRlbmFudHJ5LnRlbmFudHMudjEuSW5pdGlhbFNldHRpbmdzEhQKDHJlc2VydmVfb25seRgFIAEoCCLqAQoGVGVuYW50EgoKAmlkGAEgASgJEgwKBHNsdWcYAiABKAkSDAoEbmFtZRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLnRlbmFudHJ5LnRlbmFudHMudjEuVGVuYW50U3RhdGUSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWFjdGl2YXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgsKA3VybBgHIAEoCRIWCg5zY2hlbWFfdmVyc2lvbhgIIAEoAyIeChBHZXRUZW5hbnRSZXF1ZXN0EgoKAmlkGAEgASgJImEKEkxpc3RUZW5hbnRzUmVxdWVzdBINCgVsaW1pdBgBIAEoBRIOCgZjdXJzb3IYAiABKAkSDgoGZmlsdGVyGAMgASgJEgwKBHNvcnQYBCABKAkSDgoGZmllbGRzGAUgASgJIm4KE0xpc3RUZW5hbnRzUmVzcG9uc2USLAoHdGVuYW50cxgBIAMoCzIbLnRlbmFudHJ5LnRlbmFudHMudjEuVGVuYW50EhMKC25leHRfY3Vyc29yGAIgASgJEhQKDHNob3duX2ZpZWxkcxgDIAMoCSqYAQoLVGVuYW50U3RhdGUSHAoYVEVOQU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVVEVOQU5UX1NUQVRFX1JFU0VSVkVEEAESHQoZVEVOQU5UX1NUQVRFX1BST1ZJU0lPTklORxACEhgKFFRFTkFOVF9TVEFURV9GQUlMSU5HEAMSFwoTVEVOQU5UX1NUQVRFX0FDVElWRRAEMp0DCg1UZW5hbnRTZXJ2aWNlEo4BCgxDcmVhdGVUZW5hbnQSKC50ZW5hbnRyeS50ZW5hbnRzLnYxLkNyZWF0ZVRlbmFudFJlcXVlc3QaIS50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLk9wZXJhdGlvbiIxqrsYLQgBEgEDIg10ZW5hbnRzLndyaXRlKAIwAjoPdGVuYW50LnJlc2VydmVkSgIrLBJyCglHZXRUZW5hbnQSJS50ZW5hbnRyeS50ZW5hbnRzLnYxLkdldFRlbmFudFJlcXVlc3QaGy50ZW5hbnRyeS50ZW5hbnRzLnYxLlRlbmFudCIhkAIBqrsYGggBEgEDIgx0ZW5hbnRzLnJlYWQoATABSgEpEoYBCgtMaXN0VGVuYW50cxInLnRlbmFudHJ5LnRlbmFudHMudjEuTGlzdFRlbmFudHNSZXF1ZXN0GigudGVuYW50cnkudGVuYW50cy52MS5MaXN0VGVuYW50c1Jlc3BvbnNlIiSQAgGquxgdCAESAQMiDHRlbmFudHMucmVhZCgBMAFKBHh5entCxQEKF2NvbS50ZW5hbnRyeS50ZW5hbnRzLnYxQgxUZW5hbnRzUHJvdG9QAVoudGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS90ZW5hbnRzL3YxO3RlbmFudHN2MaICA1RUWKoCE1RlbmFudHJ5LlRlbmFudHMuVjHKAhNUZW5hbnRyeVxUZW5hbnRzXFYx4gIfVGVuYW50cnlcVGVuYW50c1xWMVxHUEJNZXRhZGF0YeoCFVRlbmFudHJ5OjpUZW5hbnRzOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy, file_tenantry_operations_v1_operations]);
+  fileDesc("CiF0ZW5hbnRyeS90ZW5hbnRzL3YxL3RlbmFudHMucHJvdG8SE3RlbmFudHJ5LnRlbmFudHMudjEidwoPSW5pdGlhbFNldHRpbmdzEhsKE3JlZ2lzdHJhdGlvbl9wb2xpY3kYASABKAkSEAoIbGFuZ3VhZ2UYAiABKAkSEQoJdGltZV96b25lGAMgASgJEg8KB2FwcF91cmwYBCABKAkSEQoJbWF4X3VzZXJzGAUgASgFIpQBChNDcmVhdGVUZW5hbnRSZXF1ZXN0EgwKBHNsdWcYASABKAkSDAoEbmFtZRgCIAEoCRITCgtvd25lcl9lbWFpbBgDIAEoCRI2CghzZXR0aW5ncxgEIAEoCzIkLnRlbmFudHJ5LnRlbmFudHMudjEuSW5pdGlhbFNldHRpbmdzEhQKDHJlc2VydmVfb25seRgFIAEoCCKOAgoGVGVuYW50EgoKAmlkGAEgASgJEgwKBHNsdWcYAiABKAkSDAoEbmFtZRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLnRlbmFudHJ5LnRlbmFudHMudjEuVGVuYW50U3RhdGUSLwoLY3JlYXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKDWFjdGl2YXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgsKA3VybBgHIAEoCRIWCg5zY2hlbWFfdmVyc2lvbhgIIAEoAxIPCgd2ZXJzaW9uGAkgASgDEhEKCW1heF91c2VycxgKIAEoBSIiChRTdXNwZW5kVGVuYW50UmVxdWVzdBIKCgJpZBgBIAEoCSIhChNSZXN1bWVUZW5hbnRSZXF1ZXN0EgoKAmlkGAEgASgJIjsKGEludml0ZVRlbmFudE93bmVyUmVxdWVzdBIKCgJpZBgBIAEoCRITCgtvd25lcl9lbWFpbBgCIAEoCSJbChZTZXRUZW5hbnRMaW1pdHNSZXF1ZXN0EgoKAmlkGAEgASgJEhYKCW1heF91c2VycxgCIAEoBUgAiAEBEg8KB3ZlcnNpb24YAyABKANCDAoKX21heF91c2VycyIeChBHZXRUZW5hbnRSZXF1ZXN0EgoKAmlkGAEgASgJImEKEkxpc3RUZW5hbnRzUmVxdWVzdBINCgVsaW1pdBgBIAEoBRIOCgZjdXJzb3IYAiABKAkSDgoGZmlsdGVyGAMgASgJEgwKBHNvcnQYBCABKAkSDgoGZmllbGRzGAUgASgJIm4KE0xpc3RUZW5hbnRzUmVzcG9uc2USLAoHdGVuYW50cxgBIAMoCzIbLnRlbmFudHJ5LnRlbmFudHMudjEuVGVuYW50EhMKC25leHRfY3Vyc29yGAIgASgJEhQKDHNob3duX2ZpZWxkcxgDIAMoCSrPAQoLVGVuYW50U3RhdGUSHAoYVEVOQU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVVEVOQU5UX1NUQVRFX1JFU0VSVkVEEAESHQoZVEVOQU5UX1NUQVRFX1BST1ZJU0lPTklORxACEhgKFFRFTkFOVF9TVEFURV9GQUlMSU5HEAMSFwoTVEVOQU5UX1NUQVRFX0FDVElWRRAEEhoKFlRFTkFOVF9TVEFURV9TVVNQRU5ERUQQBRIZChVURU5BTlRfU1RBVEVfUkVTVU1JTkcQBjKcCAoNVGVuYW50U2VydmljZRKOAQoMQ3JlYXRlVGVuYW50EigudGVuYW50cnkudGVuYW50cy52MS5DcmVhdGVUZW5hbnRSZXF1ZXN0GiEudGVuYW50cnkub3BlcmF0aW9ucy52MS5PcGVyYXRpb24iMaq7GC0IARIBAyINdGVuYW50cy53cml0ZSgCMAI6D3RlbmFudC5yZXNlcnZlZEoCKywScgoJR2V0VGVuYW50EiUudGVuYW50cnkudGVuYW50cy52MS5HZXRUZW5hbnRSZXF1ZXN0GhsudGVuYW50cnkudGVuYW50cy52MS5UZW5hbnQiIZACAaq7GBoIARIBAyIMdGVuYW50cy5yZWFkKAEwAUoBKRKGAQoLTGlzdFRlbmFudHMSJy50ZW5hbnRyeS50ZW5hbnRzLnYxLkxpc3RUZW5hbnRzUmVxdWVzdBooLnRlbmFudHJ5LnRlbmFudHMudjEuTGlzdFRlbmFudHNSZXNwb25zZSIkkAIBqrsYHQgBEgEDIgx0ZW5hbnRzLnJlYWQoATABSgR4eXp7EpkBCg1TdXNwZW5kVGVuYW50EikudGVuYW50cnkudGVuYW50cy52MS5TdXNwZW5kVGVuYW50UmVxdWVzdBohLnRlbmFudHJ5Lm9wZXJhdGlvbnMudjEuT3BlcmF0aW9uIjqquxg2CAESAQMiDXRlbmFudHMud3JpdGUoAjACOhh0ZW5hbnQuc3VzcGVuZF9yZXF1ZXN0ZWRKAikwEpYBCgxSZXN1bWVUZW5hbnQSKC50ZW5hbnRyeS50ZW5hbnRzLnYxLlJlc3VtZVRlbmFudFJlcXVlc3QaIS50ZW5hbnRyeS5vcGVyYXRpb25zLnYxLk9wZXJhdGlvbiI5qrsYNQgBEgEDIg10ZW5hbnRzLndyaXRlKAIwAjoXdGVuYW50LnJlc3VtZV9yZXF1ZXN0ZWRKAikwEqYBChFJbnZpdGVUZW5hbnRPd25lchItLnRlbmFudHJ5LnRlbmFudHMudjEuSW52aXRlVGVuYW50T3duZXJSZXF1ZXN0GiEudGVuYW50cnkub3BlcmF0aW9ucy52MS5PcGVyYXRpb24iP6q7GDsIARIBAyINdGVuYW50cy53cml0ZSgCMAI6HXRlbmFudC5vd25lcl9pbnZpdGVfcmVxdWVzdGVkSgIpMBKeAQoPU2V0VGVuYW50TGltaXRzEisudGVuYW50cnkudGVuYW50cy52MS5TZXRUZW5hbnRMaW1pdHNSZXF1ZXN0GiEudGVuYW50cnkub3BlcmF0aW9ucy52MS5PcGVyYXRpb24iO6q7GDcIARIBAyINdGVuYW50cy53cml0ZSgCMAI6F3RlbmFudC5saW1pdHNfcmVxdWVzdGVkSgQpMA4PQsUBChdjb20udGVuYW50cnkudGVuYW50cy52MUIMVGVuYW50c1Byb3RvUAFaLnRlbmFudHJ5L2FwaS9nZW4vdGVuYW50cnkvdGVuYW50cy92MTt0ZW5hbnRzdjGiAgNUVFiqAhNUZW5hbnRyeS5UZW5hbnRzLlYxygITVGVuYW50cnlcVGVuYW50c1xWMeICH1RlbmFudHJ5XFRlbmFudHNcVjFcR1BCTWV0YWRhdGHqAhVUZW5hbnRyeTo6VGVuYW50czo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy, file_tenantry_operations_v1_operations]);
 
 /**
  * InitialSettings are written to the tenant's settings when it is created.
@@ -161,6 +161,20 @@ export type Tenant = Message<"tenantry.tenants.v1.Tenant"> & {
    * @generated from field: int64 schema_version = 8;
    */
   schemaVersion: bigint;
+
+  /**
+   * Changes with the row; its ETag. SetTenantLimits names it.
+   *
+   * @generated from field: int64 version = 9;
+   */
+  version: bigint;
+
+  /**
+   * Most accounts as operators want it; 0: no limit.
+   *
+   * @generated from field: int32 max_users = 10;
+   */
+  maxUsers: number;
 };
 
 /**
@@ -169,6 +183,96 @@ export type Tenant = Message<"tenantry.tenants.v1.Tenant"> & {
  */
 export const TenantSchema: GenMessage<Tenant> = /*@__PURE__*/
   messageDesc(file_tenantry_tenants_v1_tenants, 2);
+
+/**
+ * @generated from message tenantry.tenants.v1.SuspendTenantRequest
+ */
+export type SuspendTenantRequest = Message<"tenantry.tenants.v1.SuspendTenantRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message tenantry.tenants.v1.SuspendTenantRequest.
+ * Use `create(SuspendTenantRequestSchema)` to create a new message.
+ */
+export const SuspendTenantRequestSchema: GenMessage<SuspendTenantRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_tenants_v1_tenants, 3);
+
+/**
+ * @generated from message tenantry.tenants.v1.ResumeTenantRequest
+ */
+export type ResumeTenantRequest = Message<"tenantry.tenants.v1.ResumeTenantRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message tenantry.tenants.v1.ResumeTenantRequest.
+ * Use `create(ResumeTenantRequestSchema)` to create a new message.
+ */
+export const ResumeTenantRequestSchema: GenMessage<ResumeTenantRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_tenants_v1_tenants, 4);
+
+/**
+ * @generated from message tenantry.tenants.v1.InviteTenantOwnerRequest
+ */
+export type InviteTenantOwnerRequest = Message<"tenantry.tenants.v1.InviteTenantOwnerRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * A corrected address (RFC 5321); absent: the one invited before.
+   *
+   * @generated from field: string owner_email = 2;
+   */
+  ownerEmail: string;
+};
+
+/**
+ * Describes the message tenantry.tenants.v1.InviteTenantOwnerRequest.
+ * Use `create(InviteTenantOwnerRequestSchema)` to create a new message.
+ */
+export const InviteTenantOwnerRequestSchema: GenMessage<InviteTenantOwnerRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_tenants_v1_tenants, 5);
+
+/**
+ * @generated from message tenantry.tenants.v1.SetTenantLimitsRequest
+ */
+export type SetTenantLimitsRequest = Message<"tenantry.tenants.v1.SetTenantLimitsRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Most accounts this tenant may have, never left out; 0: no limit. Whoever
+   * is there stays.
+   *
+   * @generated from field: optional int32 max_users = 2;
+   */
+  maxUsers?: number | undefined;
+
+  /**
+   * The version of the tenant that was read (REST: If-Match).
+   *
+   * @generated from field: int64 version = 3;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message tenantry.tenants.v1.SetTenantLimitsRequest.
+ * Use `create(SetTenantLimitsRequestSchema)` to create a new message.
+ */
+export const SetTenantLimitsRequestSchema: GenMessage<SetTenantLimitsRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_tenants_v1_tenants, 6);
 
 /**
  * @generated from message tenantry.tenants.v1.GetTenantRequest
@@ -185,7 +289,7 @@ export type GetTenantRequest = Message<"tenantry.tenants.v1.GetTenantRequest"> &
  * Use `create(GetTenantRequestSchema)` to create a new message.
  */
 export const GetTenantRequestSchema: GenMessage<GetTenantRequest> = /*@__PURE__*/
-  messageDesc(file_tenantry_tenants_v1_tenants, 3);
+  messageDesc(file_tenantry_tenants_v1_tenants, 7);
 
 /**
  * @generated from message tenantry.tenants.v1.ListTenantsRequest
@@ -237,7 +341,7 @@ export type ListTenantsRequest = Message<"tenantry.tenants.v1.ListTenantsRequest
  * Use `create(ListTenantsRequestSchema)` to create a new message.
  */
 export const ListTenantsRequestSchema: GenMessage<ListTenantsRequest> = /*@__PURE__*/
-  messageDesc(file_tenantry_tenants_v1_tenants, 4);
+  messageDesc(file_tenantry_tenants_v1_tenants, 8);
 
 /**
  * @generated from message tenantry.tenants.v1.ListTenantsResponse
@@ -269,7 +373,7 @@ export type ListTenantsResponse = Message<"tenantry.tenants.v1.ListTenantsRespon
  * Use `create(ListTenantsResponseSchema)` to create a new message.
  */
 export const ListTenantsResponseSchema: GenMessage<ListTenantsResponse> = /*@__PURE__*/
-  messageDesc(file_tenantry_tenants_v1_tenants, 5);
+  messageDesc(file_tenantry_tenants_v1_tenants, 9);
 
 /**
  * TenantState is where a tenant stands in its life.
@@ -301,6 +405,20 @@ export enum TenantState {
    * @generated from enum value: TENANT_STATE_ACTIVE = 4;
    */
   ACTIVE = 4,
+
+  /**
+   * Nobody enters; its data stays.
+   *
+   * @generated from enum value: TENANT_STATE_SUSPENDED = 5;
+   */
+  SUSPENDED = 5,
+
+  /**
+   * It is being opened again and still refuses.
+   *
+   * @generated from enum value: TENANT_STATE_RESUMING = 6;
+   */
+  RESUMING = 6,
 }
 
 /**
@@ -310,7 +428,7 @@ export const TenantStateSchema: GenEnum<TenantState> = /*@__PURE__*/
   enumDesc(file_tenantry_tenants_v1_tenants, 0);
 
 /**
- * TenantService creates and lists organizations, for operators.
+ * TenantService creates, lists and shuts organizations, for operators.
  *
  * @generated from service tenantry.tenants.v1.TenantService
  */
@@ -344,6 +462,57 @@ export const TenantService: GenService<{
     methodKind: "unary";
     input: typeof ListTenantsRequestSchema;
     output: typeof ListTenantsResponseSchema;
+  },
+  /**
+   * SuspendTenant shuts an active tenant: within a second its hosts answer
+   * TENANT_SUSPENDED, then ApplyTenantAccess ends its database sessions. A
+   * suspended tenant is answered with the operation that suspended it. An
+   * operation that a later ResumeTenant has overtaken ends as failed with the
+   * reason SUPERSEDED.
+   *
+   * @generated from rpc tenantry.tenants.v1.TenantService.SuspendTenant
+   */
+  suspendTenant: {
+    methodKind: "unary";
+    input: typeof SuspendTenantRequestSchema;
+    output: typeof OperationSchema;
+  },
+  /**
+   * ResumeTenant opens a suspended tenant again, once ApplyTenantAccess lets its
+   * role in. A tenant that is resuming or was resumed is answered with the
+   * operation that did it. An operation that a later SuspendTenant has overtaken
+   * ends as failed with the reason SUPERSEDED.
+   *
+   * @generated from rpc tenantry.tenants.v1.TenantService.ResumeTenant
+   */
+  resumeTenant: {
+    methodKind: "unary";
+    input: typeof ResumeTenantRequestSchema;
+    output: typeof OperationSchema;
+  },
+  /**
+   * InviteTenantOwner sends the first owner's invitation again, to the same or a
+   * corrected address; the link sent before is dead. The operation fails with the
+   * reason OWNER_PRESENT where an owner has joined: owners invite others
+   * themselves.
+   *
+   * @generated from rpc tenantry.tenants.v1.TenantService.InviteTenantOwner
+   */
+  inviteTenantOwner: {
+    methodKind: "unary";
+    input: typeof InviteTenantOwnerRequestSchema;
+    output: typeof OperationSchema;
+  },
+  /**
+   * SetTenantLimits changes what only operators set; ApplyTenantLimits writes it
+   * into the tenant's settings.
+   *
+   * @generated from rpc tenantry.tenants.v1.TenantService.SetTenantLimits
+   */
+  setTenantLimits: {
+    methodKind: "unary";
+    input: typeof SetTenantLimitsRequestSchema;
+    output: typeof OperationSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tenantry_tenants_v1_tenants, 0);

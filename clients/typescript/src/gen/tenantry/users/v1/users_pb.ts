@@ -13,33 +13,46 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/users/v1/users.proto.
  */
 export const file_tenantry_users_v1_users: GenFile = /*@__PURE__*/
-  fileDesc("Ch10ZW5hbnRyeS91c2Vycy92MS91c2Vycy5wcm90bxIRdGVuYW50cnkudXNlcnMudjEiygIKBFVzZXISCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVlbWFpbBgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF9sb2dpbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsb2dpbl9jb3VudBgGIAEoAxIPCgd2ZXJzaW9uGAcgASgDEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoFcm9sZXMYCiABKAsyHC50ZW5hbnRyeS51c2Vycy52MS5Vc2VyUm9sZXMiNwoJVXNlclJvbGVzEioKBWl0ZW1zGAEgAygLMhsudGVuYW50cnkudXNlcnMudjEuVXNlclJvbGUiJAoIVXNlclJvbGUSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSIOCgxHZXRNZVJlcXVlc3QingEKDUdldE1lUmVzcG9uc2USJQoEdXNlchgBIAEoCzIXLnRlbmFudHJ5LnVzZXJzLnYxLlVzZXISDQoFcm9sZXMYAiADKAkSEwoLcGVybWlzc2lvbnMYAyADKAkSEgoKc2Vzc2lvbl9pZBgEIAEoCRISCgphcGlfa2V5X2lkGAUgASgJEhoKEnNlcnZpY2VfYWNjb3VudF9pZBgGIAEoCSJ7ChBMaXN0VXNlcnNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCRIOCgZmaWx0ZXIYAyABKAkSDAoEc29ydBgEIAEoCRIOCgZmaWVsZHMYBSABKAkSDwoHaW5jbHVkZRgGIAEoCRIJCgFxGAcgASgJImYKEUxpc3RVc2Vyc1Jlc3BvbnNlEiYKBXVzZXJzGAEgAygLMhcudGVuYW50cnkudXNlcnMudjEuVXNlchITCgtuZXh0X2N1cnNvchgCIAEoCRIUCgxzaG93bl9maWVsZHMYAyADKAky6wEKC1VzZXJTZXJ2aWNlEl0KBUdldE1lEh8udGVuYW50cnkudXNlcnMudjEuR2V0TWVSZXF1ZXN0GiAudGVuYW50cnkudXNlcnMudjEuR2V0TWVSZXNwb25zZSIRkAIBqrsYCggCEgICBCgBMAESfQoJTGlzdFVzZXJzEiMudGVuYW50cnkudXNlcnMudjEuTGlzdFVzZXJzUmVxdWVzdBokLnRlbmFudHJ5LnVzZXJzLnYxLkxpc3RVc2Vyc1Jlc3BvbnNlIiWQAgGquxgeCAISAgIEGgp1c2Vycy5yZWFkKAEwAUoGeHl6e3x9QrUBChVjb20udGVuYW50cnkudXNlcnMudjFCClVzZXJzUHJvdG9QAVoqdGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS91c2Vycy92MTt1c2Vyc3YxogIDVFVYqgIRVGVuYW50cnkuVXNlcnMuVjHKAhFUZW5hbnRyeVxVc2Vyc1xWMeICHVRlbmFudHJ5XFVzZXJzXFYxXEdQQk1ldGFkYXRh6gITVGVuYW50cnk6OlVzZXJzOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+  fileDesc("Ch10ZW5hbnRyeS91c2Vycy92MS91c2Vycy5wcm90bxIRdGVuYW50cnkudXNlcnMudjEi2gIKBFVzZXISCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVlbWFpbBgDIAEoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMwoPbGFzdF9sb2dpbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtsb2dpbl9jb3VudBgGIAEoAxIPCgd2ZXJzaW9uGAcgASgDEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoFcm9sZXMYCiABKAsyHC50ZW5hbnRyeS51c2Vycy52MS5Vc2VyUm9sZXMSDgoGbG9jYWxlGAsgASgJIjcKCVVzZXJSb2xlcxIqCgVpdGVtcxgBIAMoCzIbLnRlbmFudHJ5LnVzZXJzLnYxLlVzZXJSb2xlIiQKCFVzZXJSb2xlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkiDgoMR2V0TWVSZXF1ZXN0Ip4BCg1HZXRNZVJlc3BvbnNlEiUKBHVzZXIYASABKAsyFy50ZW5hbnRyeS51c2Vycy52MS5Vc2VyEg0KBXJvbGVzGAIgAygJEhMKC3Blcm1pc3Npb25zGAMgAygJEhIKCnNlc3Npb25faWQYBCABKAkSEgoKYXBpX2tleV9pZBgFIAEoCRIaChJzZXJ2aWNlX2FjY291bnRfaWQYBiABKAkiewoQTGlzdFVzZXJzUmVxdWVzdBINCgVsaW1pdBgBIAEoBRIOCgZjdXJzb3IYAiABKAkSDgoGZmlsdGVyGAMgASgJEgwKBHNvcnQYBCABKAkSDgoGZmllbGRzGAUgASgJEg8KB2luY2x1ZGUYBiABKAkSCQoBcRgHIAEoCSJmChFMaXN0VXNlcnNSZXNwb25zZRImCgV1c2VycxgBIAMoCzIXLnRlbmFudHJ5LnVzZXJzLnYxLlVzZXISEwoLbmV4dF9jdXJzb3IYAiABKAkSFAoMc2hvd25fZmllbGRzGAMgAygJIhwKDkdldFVzZXJSZXF1ZXN0EgoKAmlkGAEgASgJImwKEVVwZGF0ZVVzZXJSZXF1ZXN0EgoKAmlkGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSEQoEbmFtZRgDIAEoCUgAiAEBEhMKBmxvY2FsZRgEIAEoCUgBiAEBQgcKBV9uYW1lQgkKB19sb2NhbGUiMAoRRGVsZXRlVXNlclJlcXVlc3QSCgoCaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAyIgChJSZXN0b3JlVXNlclJlcXVlc3QSCgoCaWQYASABKAkiRAoTU2V0VXNlclJvbGVzUmVxdWVzdBIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDEhAKCHJvbGVfaWRzGAMgAygJMvAGCgtVc2VyU2VydmljZRJdCgVHZXRNZRIfLnRlbmFudHJ5LnVzZXJzLnYxLkdldE1lUmVxdWVzdBogLnRlbmFudHJ5LnVzZXJzLnYxLkdldE1lUmVzcG9uc2UiEZACAaq7GAoIAhICAgQoATABEn0KCUxpc3RVc2VycxIjLnRlbmFudHJ5LnVzZXJzLnYxLkxpc3RVc2Vyc1JlcXVlc3QaJC50ZW5hbnRyeS51c2Vycy52MS5MaXN0VXNlcnNSZXNwb25zZSIlkAIBqrsYHggCEgICBBoKdXNlcnMucmVhZCgBMAFKBnh5ent8fRJoCgdHZXRVc2VyEiEudGVuYW50cnkudXNlcnMudjEuR2V0VXNlclJlcXVlc3QaFy50ZW5hbnRyeS51c2Vycy52MS5Vc2VyIiGQAgGquxgaCAISAgIEGgp1c2Vycy5yZWFkKAEwAUoCjAESfwoKVXBkYXRlVXNlchIkLnRlbmFudHJ5LnVzZXJzLnYxLlVwZGF0ZVVzZXJSZXF1ZXN0GhcudGVuYW50cnkudXNlcnMudjEuVXNlciIyqrsYLggCEgICBBoMdXNlcnMudXBkYXRlKAIwAjoMdXNlci51cGRhdGVkSgYOD4wBkAESgwEKCkRlbGV0ZVVzZXISJC50ZW5hbnRyeS51c2Vycy52MS5EZWxldGVVc2VyUmVxdWVzdBoXLnRlbmFudHJ5LnVzZXJzLnYxLlVzZXIiNqq7GDIIAhICAgQaDHVzZXJzLmRlbGV0ZSgCMAI6DHVzZXIuZGVsZXRlZEoKDg+MAZABjQGOARKDAQoLUmVzdG9yZVVzZXISJS50ZW5hbnRyeS51c2Vycy52MS5SZXN0b3JlVXNlclJlcXVlc3QaFy50ZW5hbnRyeS51c2Vycy52MS5Vc2VyIjSquxgwCAISAgIEGgx1c2Vycy5kZWxldGUoAjACOg11c2VyLnJlc3RvcmVkSgeMAY8BaI4BEosBCgxTZXRVc2VyUm9sZXMSJi50ZW5hbnRyeS51c2Vycy52MS5TZXRVc2VyUm9sZXNSZXF1ZXN0GhcudGVuYW50cnkudXNlcnMudjEuVXNlciI6qrsYNggCEgICBBoMcm9sZXMubWFuYWdlKAIwAjoOdXNlci5yb2xlc19zZXRKDA4PjAGQAZEBjQGOAUK1AQoVY29tLnRlbmFudHJ5LnVzZXJzLnYxQgpVc2Vyc1Byb3RvUAFaKnRlbmFudHJ5L2FwaS9nZW4vdGVuYW50cnkvdXNlcnMvdjE7dXNlcnN2MaICA1RVWKoCEVRlbmFudHJ5LlVzZXJzLlYxygIRVGVuYW50cnlcVXNlcnNcVjHiAh1UZW5hbnRyeVxVc2Vyc1xWMVxHUEJNZXRhZGF0YeoCE1RlbmFudHJ5OjpVc2Vyczo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
 
 /**
+ * User is an account of a tenant.
+ *
  * @generated from message tenantry.users.v1.User
  */
 export type User = Message<"tenantry.users.v1.User"> & {
   /**
+   * A UUID.
+   *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
+   * 1 to 100 characters.
+   *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
+   * RFC 5321, as the person wrote it; unique in the tenant without regard to
+   * case, deleted accounts included.
+   *
    * @generated from field: string email = 3;
    */
   email: string;
 
   /**
+   * When the account was made.
+   *
    * @generated from field: google.protobuf.Timestamp create_time = 4;
    */
   createTime?: Timestamp | undefined;
 
   /**
+   * Absent before the first login.
+   *
    * @generated from field: google.protobuf.Timestamp last_login_time = 5;
    */
   lastLoginTime?: Timestamp | undefined;
@@ -52,31 +65,40 @@ export type User = Message<"tenantry.users.v1.User"> & {
   loginCount: bigint;
 
   /**
-   * Optimistic lock.
+   * Optimistic lock: the ETag, and what an update or deletion names.
    *
    * @generated from field: int64 version = 7;
    */
   version: bigint;
 
   /**
+   * When the account was changed last.
+   *
    * @generated from field: google.protobuf.Timestamp update_time = 8;
    */
   updateTime?: Timestamp | undefined;
 
   /**
-   * When the account was deleted. Lists show deleted people when their filter
-   * speaks of deleted_at.
+   * When the account was deleted; absent while it is active. Lists show deleted
+   * people when their filter speaks of deleted_at.
    *
    * @generated from field: google.protobuf.Timestamp delete_time = 9;
    */
   deleteTime?: Timestamp | undefined;
 
   /**
-   * Absent unless include=roles asked for them.
+   * The roles. Lists show them when include=roles asks for them.
    *
    * @generated from field: tenantry.users.v1.UserRoles roles = 10;
    */
   roles?: UserRoles | undefined;
+
+  /**
+   * Language of mails: en, de, fr, es, pt-BR or ja.
+   *
+   * @generated from field: string locale = 11;
+   */
+  locale: string;
 };
 
 /**
@@ -112,11 +134,15 @@ export const UserRolesSchema: GenMessage<UserRoles> = /*@__PURE__*/
  */
 export type UserRole = Message<"tenantry.users.v1.UserRole"> & {
   /**
+   * The role's id, a UUID.
+   *
    * @generated from field: string id = 1;
    */
   id: string;
 
   /**
+   * The role's name.
+   *
    * @generated from field: string name = 2;
    */
   name: string;
@@ -168,7 +194,7 @@ export type GetMeResponse = Message<"tenantry.users.v1.GetMeResponse"> & {
   permissions: string[];
 
   /**
-   * The session of this call; empty for an API key.
+   * The session of this call, a UUID; empty for an API key.
    *
    * @generated from field: string session_id = 4;
    */
@@ -270,6 +296,8 @@ export const ListUsersRequestSchema: GenMessage<ListUsersRequest> = /*@__PURE__*
  */
 export type ListUsersResponse = Message<"tenantry.users.v1.ListUsersResponse"> & {
   /**
+   * The page.
+   *
    * @generated from field: repeated tenantry.users.v1.User users = 1;
    */
   users: User[];
@@ -298,7 +326,147 @@ export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE_
   messageDesc(file_tenantry_users_v1_users, 6);
 
 /**
- * UserService reads the people of a tenant.
+ * @generated from message tenantry.users.v1.GetUserRequest
+ */
+export type GetUserRequest = Message<"tenantry.users.v1.GetUserRequest"> & {
+  /**
+   * The account's id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message tenantry.users.v1.GetUserRequest.
+ * Use `create(GetUserRequestSchema)` to create a new message.
+ */
+export const GetUserRequestSchema: GenMessage<GetUserRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_users_v1_users, 7);
+
+/**
+ * At least one of name and locale is given.
+ *
+ * @generated from message tenantry.users.v1.UpdateUserRequest
+ */
+export type UpdateUserRequest = Message<"tenantry.users.v1.UpdateUserRequest"> & {
+  /**
+   * The account's id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The version that was read; REST: If-Match instead.
+   *
+   * @generated from field: int64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * 1 to 100 printable characters. Absent: unchanged.
+   *
+   * @generated from field: optional string name = 3;
+   */
+  name?: string | undefined;
+
+  /**
+   * Language of mails. Absent: unchanged.
+   *
+   * @generated from field: optional string locale = 4;
+   */
+  locale?: string | undefined;
+};
+
+/**
+ * Describes the message tenantry.users.v1.UpdateUserRequest.
+ * Use `create(UpdateUserRequestSchema)` to create a new message.
+ */
+export const UpdateUserRequestSchema: GenMessage<UpdateUserRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_users_v1_users, 8);
+
+/**
+ * @generated from message tenantry.users.v1.DeleteUserRequest
+ */
+export type DeleteUserRequest = Message<"tenantry.users.v1.DeleteUserRequest"> & {
+  /**
+   * The account's id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The version that was read; REST: If-Match instead.
+   *
+   * @generated from field: int64 version = 2;
+   */
+  version: bigint;
+};
+
+/**
+ * Describes the message tenantry.users.v1.DeleteUserRequest.
+ * Use `create(DeleteUserRequestSchema)` to create a new message.
+ */
+export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_users_v1_users, 9);
+
+/**
+ * @generated from message tenantry.users.v1.RestoreUserRequest
+ */
+export type RestoreUserRequest = Message<"tenantry.users.v1.RestoreUserRequest"> & {
+  /**
+   * The account's id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message tenantry.users.v1.RestoreUserRequest.
+ * Use `create(RestoreUserRequestSchema)` to create a new message.
+ */
+export const RestoreUserRequestSchema: GenMessage<RestoreUserRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_users_v1_users, 10);
+
+/**
+ * @generated from message tenantry.users.v1.SetUserRolesRequest
+ */
+export type SetUserRolesRequest = Message<"tenantry.users.v1.SetUserRolesRequest"> & {
+  /**
+   * The account's id, a UUID.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The version that was read; REST: If-Match instead.
+   *
+   * @generated from field: int64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * Ids of all roles the person is to have, each once; none leaves own data
+   * only.
+   *
+   * @generated from field: repeated string role_ids = 3;
+   */
+  roleIds: string[];
+};
+
+/**
+ * Describes the message tenantry.users.v1.SetUserRolesRequest.
+ * Use `create(SetUserRolesRequestSchema)` to create a new message.
+ */
+export const SetUserRolesRequestSchema: GenMessage<SetUserRolesRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_users_v1_users, 11);
+
+/**
+ * UserService manages the people of a tenant.
  *
  * @generated from service tenantry.users.v1.UserService
  */
@@ -323,6 +491,59 @@ export const UserService: GenService<{
     methodKind: "unary";
     input: typeof ListUsersRequestSchema;
     output: typeof ListUsersResponseSchema;
+  },
+  /**
+   * GetUser answers one person, a deleted one too.
+   *
+   * @generated from rpc tenantry.users.v1.UserService.GetUser
+   */
+  getUser: {
+    methodKind: "unary";
+    input: typeof GetUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * UpdateUser changes what a person is called and spoken to in.
+   *
+   * @generated from rpc tenantry.users.v1.UserService.UpdateUser
+   */
+  updateUser: {
+    methodKind: "unary";
+    input: typeof UpdateUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * DeleteUser ends an account: its sessions and API keys stop at once. It
+   * can be restored, and its address stays taken.
+   *
+   * @generated from rpc tenantry.users.v1.UserService.DeleteUser
+   */
+  deleteUser: {
+    methodKind: "unary";
+    input: typeof DeleteUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * RestoreUser brings a deleted account back with its roles and without
+   * sessions or API keys.
+   *
+   * @generated from rpc tenantry.users.v1.UserService.RestoreUser
+   */
+  restoreUser: {
+    methodKind: "unary";
+    input: typeof RestoreUserRequestSchema;
+    output: typeof UserSchema;
+  },
+  /**
+   * SetUserRoles replaces the roles of a person. Nobody grants or takes away a
+   * permission that they do not hold themselves.
+   *
+   * @generated from rpc tenantry.users.v1.UserService.SetUserRoles
+   */
+  setUserRoles: {
+    methodKind: "unary";
+    input: typeof SetUserRolesRequestSchema;
+    output: typeof UserSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tenantry_users_v1_users, 0);

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSettings_AreReadChangedAndAudited(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	a := o.ask(t, o.owner, "GET", "/v1/settings", nil)
+	require.Equal(t, "open", a.get(t, http.StatusOK, "registration_policy"))
+	require.Equal(t, `"1"`, a.header.Get("ETag"))
+
+	a = o.ask(t, o.owner, "PATCH", "/v1/settings", object{
+		"registration_policy": "domain-allow-list", "registration_domains": object{"values": []string{"acme.example"}},
+		"time_zone": "Europe/Berlin", "language": "en", "password_words": object{"values": []string{"acme"}}, "app_url": "https://app.acme.example/",
+		"allowed_origins": object{"values": []string{"https://app.acme.example"}},
+	}, "If-Match", `"1"`)
+	require.Equal(t, "2", a.get(t, http.StatusOK, "version"))
+	require.Equal(t, []any{"acme.example"}, a.object(t, http.StatusOK)["registration_domains"])
+	require.Equal(t, a.object(t, http.StatusOK), o.ask(t, o.owner, "GET", "/v1/settings", nil).object(t, http.StatusOK))
+	require.Equal(t, [][4]string{{
+		"user " + o.owner.id, o.id.String(),
+		`{"app_url": "", "time_zone": "UTC", "password_words": [], "allowed_origins": [], "registration_policy": "open", "registration_domains": []}`,
+		`{"app_url": "https://app.acme.example/", "time_zone": "Europe/Berlin", "password_words": ["acme"], "allowed_origins": ["https://app.acme.example"], "registration_policy": "domain-allow-list", "registration_domains": ["acme.example"]}`,
+	}}, o.audited(t, "settings.updated"), "what has not changed is not in it")
+
+	// The policy decides who gets a mail; nobody who asks can see which.
+	for _, email := range []string{"mia@acme.example", "mia@evil.example"} {
+		b := o.ask(t, person{}, "POST", "/v1/auth/register", object{"name": "Mia", "email": email, "password": goodPassword})
+		require.Equal(t, http.StatusOK, b.status, b.body)
+	}
+	o.link(t, o.id, "mia@acme.example")
+	require.Empty(t, o.mailbox.Messages("mia@evil.example"))
+
+	a = o.ask(t, o.owner, "PATCH", "/v1/settings", object{"version": 2, "registration_policy": "invite-only", "registration_domains": object{}, "app_url": ""})
+	require.Empty(t, a.object(t, http.StatusOK)["registration_domains"])
+	require.Equal(t, "", a.get(t, http.StatusOK, "app_url"))
+	require.Equal(t, "Europe/Berlin", a.get(t, http.StatusOK, "time_zone"), "what is absent stays")
+}
+
+func TestSettings_RefusalsNameWhatIsAllowedAndChangeNothing(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	mia := o.join(t, "mia", "auditor")
+	before := o.ask(t, o.owner, "GET", "/v1/settings", nil).object(t, http.StatusOK)
+	for name, tt := range map[string]struct {
+		by     person
+		body   object
+		status int
+		reason string
+		field  string
+	}{
+		"nobody's business":   {mia, object{"version": 1, "language": "de"}, 403, "PERMISSION_MISSING", ""},
+		"no version":          {o.owner, object{"language": "de"}, 428, "VERSION_REQUIRED", "version"},
+		"a stale version":     {o.owner, object{"version": 9, "language": "de"}, 409, "VERSION_CONFLICT", ""},
+		"nothing":             {o.owner, object{"version": 1}, 400, "INVALID_ARGUMENT", "registration_policy"},
+		"the operators' own":  {o.owner, object{"version": 1, "max_users": 0}, 400, "MALFORMED_BODY", "max_users"},
+		"another policy":      {o.owner, object{"version": 1, "registration_policy": "closed"}, 400, "INVALID_ARGUMENT", "registration_policy"},
+		"a list without any":  {o.owner, object{"version": 1, "registration_policy": "domain-allow-list"}, 400, "INVALID_ARGUMENT", "registration_domains.values"},
+		"no domain":           {o.owner, object{"version": 1, "registration_domains": object{"values": []string{"@acme"}}}, 400, "INVALID_ARGUMENT", "registration_domains.values[0]"},
+		"another language":    {o.owner, object{"version": 1, "language": "it"}, 400, "INVALID_ARGUMENT", "language"},
+		"no time zone":        {o.owner, object{"version": 1, "time_zone": "Mars/Base"}, 400, "INVALID_ARGUMENT", "time_zone"},
+		"an app without TLS":  {o.owner, object{"version": 1, "app_url": "http://acme.example"}, 400, "INVALID_ARGUMENT", "app_url"},
+		"a script for an app": {o.owner, object{"version": 1, "app_url": "javascript:alert(1)"}, 400, "INVALID_ARGUMENT", "app_url"},
+		"a wildcard origin":   {o.owner, object{"version": 1, "allowed_origins": object{"values": []string{"https://*.acme.example"}}}, 400, "INVALID_ARGUMENT", "allowed_origins.values[0]"},
+		"a short word":        {o.owner, object{"version": 1, "password_words": object{"values": []string{"ab"}}}, 400, "INVALID_ARGUMENT", "password_words.values[0]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := o.ask(t, tt.by, "PATCH", "/v1/settings", tt.body).refused(t, tt.status, tt.reason)
+			if tt.field != "" {
+				require.Contains(t, p.Fields, tt.field)
+			}
+		})
+	}
+	o.ask(t, mia, "GET", "/v1/settings", nil).refused(t, http.StatusForbidden, "PERMISSION_MISSING")
+	require.Equal(t, before, o.ask(t, o.owner, "GET", "/v1/settings", nil).object(t, http.StatusOK))
+}
