@@ -18,6 +18,9 @@ RACE_PKGS ?= ./internal/pools/... ./internal/db/... ./api/... ./internal/tenants
 # A cached result would not have met these servers.
 TESTFLAGS ?= -count=1
 
+# How many tenants make fleet makes.
+FLEET ?= 100
+
 # Directories that make generate owns.
 GENERATED := api/gen api/openapi/openapi.json client/services.go clients/typescript/src ent/centraldb ent/tenantdb migrations docs/generated
 
@@ -60,6 +63,10 @@ load: devstack $(BIN)/.k6-$(K6_VERSION) ## k6 with thresholds on a system of its
 .PHONY: crash
 crash: devstack ## kill processes at numbered points, then verify (ARGS=)
 	$(DEVSTACK) run -- go run ./cmd/crashtest $(ARGS)
+
+.PHONY: fleet
+fleet: devstack ## two API processes over FLEET tenants (100): no error, connections within the budget (ARGS=)
+	$(DEVSTACK) run -- go run ./cmd/fleet -tenants $(FLEET) $(ARGS)
 
 .PHONY: verify
 verify: verify-generated lint ## generated code is up to date, vet, lint, workflow determinism

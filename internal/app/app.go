@@ -59,6 +59,9 @@ func newBase(ctx context.Context, c config.Config, process string, log *slog.Log
 		redis: rdb, bell: outbox.NewBell(rdb),
 		pools: pools.New(pools.Options{
 			Budget: c.PoolBudget, Share: int32(c.PoolShare), //nolint:gosec // config allows 1 to 10000
+			// Room is made by closing an idle pool, which ends when the server has
+			// hung up: on a busy one that takes longer than on an idle one.
+			Wait: 2 * time.Second,
 			Configure: func(p *pgxpool.Config) { tune(p, process) },
 		}),
 	}

@@ -10,8 +10,10 @@ package db
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -235,6 +237,11 @@ func Classify(err error, reason string) error {
 
 func transient(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone) || pgconn.Timeout(err) {
+		return true
+	}
+	// A server that dies in the middle of an answer: pgx passes on what the
+	// read said.
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, sqldriver.ErrBadConn) {
 		return true
 	}
 	var netErr net.Error

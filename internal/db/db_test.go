@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -88,6 +89,7 @@ func TestClassify_SaysUnavailableOnlyForTheServersFaults(t *testing.T) {
 		"crash shutdown":     {fmt.Errorf("commit: %w", &pgconn.PgError{Code: "57P02"}), apperr.Unavailable},
 		"too many clients":   {&pgconn.PgError{Code: "53300"}, apperr.Unavailable},
 		"closed connection":  {sql.ErrConnDone, apperr.Unavailable},
+		"dead in an answer":  {fmt.Errorf("load: %w", io.ErrUnexpectedEOF), apperr.Unavailable},
 		"deadline":           {context.DeadlineExceeded, apperr.Unavailable},
 		"a client that left": {context.Canceled, apperr.Internal},
 		"unique violation":   {&pgconn.PgError{Code: "23505"}, apperr.Internal},

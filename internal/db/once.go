@@ -67,15 +67,21 @@ func once[R any](ctx context.Context, tx Tx, m *Mark[R], fn func() (R, error)) (
 	if m == nil {
 		return fn()
 	}
-	if err := claimMark(ctx, tx.SQL(), m.Key); err != nil {
+	alone, err := claimMark(ctx, tx.SQL(), m.Key)
+	if err != nil {
 		return zero, err
 	}
+	// Two repetitions may meet here long after the first call: who holds the
+	// claim is of interest only while there is no mark.
 	stored, err := FindMark(ctx, tx, m.Key, m.Now)
 	if err != nil {
 		return zero, err
 	}
 	if stored != nil {
 		return zero, &ReplayError{Reply: stored}
+	}
+	if !alone {
+		return zero, ErrInFlight()
 	}
 	r, err := fn()
 	if err != nil {
@@ -88,18 +94,15 @@ func once[R any](ctx context.Context, tx Tx, m *Mark[R], fn func() (R, error)) (
 	return r, writeMark(ctx, tx, m.Key, m.Reply, m.Now)
 }
 
-// claimMark keeps a second call with the same key out until tx ends. It takes
-// a lock of its own statement: only a later one sees what the first committed.
-func claimMark(ctx context.Context, tx *sql.Tx, k MarkKey) error {
-	var alone bool
+// claimMark keeps a second call with the same key out until tx ends, and
+// reports whether nobody else holds the claim. It takes a lock of its own
+// statement: only a later one sees what the first committed.
+func claimMark(ctx context.Context, tx *sql.Tx, k MarkKey) (alone bool, err error) {
 	lock := int64(binary.BigEndian.Uint64(k.Scope[:8])) //nolint:gosec // any 64 bits do
 	if err := tx.QueryRowContext(ctx, `SELECT pg_try_advisory_xact_lock($1)`, lock).Scan(&alone); err != nil {
-		return fmt.Errorf("claim idempotency mark: %w", err)
+		return false, fmt.Errorf("claim idempotency mark: %w", err)
 	}
-	if !alone {
-		return ErrInFlight()
-	}
-	return nil
+	return alone, nil
 }
 
 // ErrInFlight is the answer while the first call with a key still runs.

@@ -3,6 +3,7 @@ package db_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"strconv"
 	"sync"
@@ -54,6 +55,29 @@ func TestOnce_TheSecondCallIsAnsweredFromTheMark(t *testing.T) {
 	n, err = db.SweepTenantMarks(t.Context(), l, later.Add(db.MarkTTL), 100)
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
+}
+
+// Repetitions that meet in the database say nothing about the first call.
+func TestOnce_ARepetitionBesideAnotherIsAnsweredFromTheMark(t *testing.T) {
+	t.Parallel()
+	in := testdb.New(t)
+	_, l := in.ActiveTenant(t, "acme")
+	now := time.Now()
+	effect := func(db.TenantTx) (int, error) { return 41, nil }
+	_, err := db.InTenantOnce(t.Context(), l, markOf("k", "r", now), effect)
+	require.NoError(t, err)
+	scope := sha256.Sum256([]byte("k"))
+	_, err = db.InTenant(t.Context(), l, func(other db.TenantTx) (int, error) {
+		if _, err := other.SQL().ExecContext(t.Context(), `SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(scope[:8]))); err != nil {
+			return 0, err
+		}
+		var again *db.ReplayError
+		_, err := db.InTenantOnce(t.Context(), l, markOf("k", "r", now), effect)
+		require.ErrorAs(t, err, &again, "%v", err)
+		require.Equal(t, "41", string(again.Reply))
+		return 0, nil
+	})
+	require.NoError(t, err)
 }
 
 func TestOnce_AnEffectThatRollsBackLeavesNoMark(t *testing.T) {

@@ -1,0 +1,24 @@
+package test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tenantry/internal/systest/fleet"
+)
+
+// TestFleet_ASliceStaysWithinItsBudget is `make fleet` in short: eight tenants
+// where each process has room for four, so pools come and go.
+func TestFleet_ASliceStaysWithinItsBudget(t *testing.T) {
+	t.Parallel()
+	var table strings.Builder
+	summary, err := fleet.Run(within(t, 5*time.Minute), fleet.Options{Tenants: 8, Requests: 600, Budget: 8, Share: 2, Workers: 2, Seed: 3, Say: t.Logf})
+	require.NoError(t, err)
+	summary.Print(&table)
+	t.Log("\n" + table.String())
+	require.Empty(t, summary.Problems(), table.String())
+	require.Positive(t, summary.Evictions, "pools came and went")
+}
