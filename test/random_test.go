@@ -30,7 +30,7 @@ var saneID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 func TestRandomRequests_AreAnsweredInJSONWithoutA5xx(t *testing.T) {
 	t.Parallel()
 	n := numberFrom(t, "TENANTRY_TEST_REQUESTS", 3000)
-	s := own(t, systest.Options{Env: map[string]string{"TENANTRY_FLOOD_PER_SECOND": "1000000", "TENANTRY_LOG_LEVEL": "error"}})
+	s := own(t, systest.Options{Env: map[string]string{"TENANTRY_FLOOD_PER_SECOND": "1000000", "TENANTRY_LOG_LEVEL": "warn"}})
 	w := newRandomWorld(t, s)
 	const workers, parts = 4, 10
 	began := time.Now()
