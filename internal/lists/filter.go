@@ -36,12 +36,12 @@ func (r *Resource) check(n rsql.Node) error {
 }
 
 func (r *Resource) checkOne(c *rsql.Comparison) error {
-	bad := func(at int, format string, args ...any) error {
-		return badFilter.says("at character %d: %s", at, fmt.Sprintf(format, args...))
+	bad := func(at int, rule, format string, args ...any) error {
+		return refuse("FILTER_INVALID", "filter", rule, fmt.Sprintf("at character %d: %s", at, fmt.Sprintf(format, args...)))
 	}
 	f := r.field(c.Field)
 	if f == nil || !f.Filterable {
-		return bad(c.At, "%s is no field to filter by; allowed: %s", show(c.Field),
+		return bad(c.At, "filter.field", "%s is no field to filter by; allowed: %s", show(c.Field),
 			strings.Join(r.names(func(f *Field) bool { return f.Filterable }), ", "))
 	}
 	if allowed := f.operators(); !slices.Contains(allowed, c.Op) {
@@ -49,11 +49,11 @@ func (r *Resource) checkOne(c *rsql.Comparison) error {
 		for i, op := range allowed {
 			texts[i] = string(op)
 		}
-		return bad(c.At, "%s does not take %s; allowed: %s", f.Name, c.Op, strings.Join(texts, " "))
+		return bad(c.At, "filter.operator", "%s does not take %s; allowed: %s", f.Name, c.Op, strings.Join(texts, " "))
 	}
 	for _, v := range c.Values {
 		if _, err := f.value(c.Op, v); err != nil {
-			return bad(v.At, "%s takes %s", f.Name, err)
+			return bad(v.At, "filter.value", "%s takes %s", f.Name, err)
 		}
 	}
 	return nil

@@ -17,8 +17,6 @@
 package lists
 
 import (
-	"fmt"
-
 	"tenantry/internal/apperr"
 	"tenantry/internal/rsql"
 	"tenantry/internal/secrets"
@@ -104,24 +102,8 @@ func (q *Query) Mentions(field string) bool {
 	return found
 }
 
-// A refusal names the parameter and, in its message, what is allowed.
-type refusal struct {
-	reason string
-	field  apperr.Field
-}
-
-var (
-	badFilter  = refusal{"FILTER_INVALID", apperr.Field{Path: "filter", Rule: "list.filter"}}
-	badSort    = refusal{"SORT_INVALID", apperr.Field{Path: "sort", Rule: "list.sort"}}
-	badFields  = refusal{"FIELDS_INVALID", apperr.Field{Path: "fields", Rule: "list.fields"}}
-	badInclude = refusal{"INCLUDE_INVALID", apperr.Field{Path: "include", Rule: "list.include"}}
-	badSearch  = refusal{"SEARCH_INVALID", apperr.Field{Path: "q", Rule: "list.search"}}
-)
-
-func (r refusal) says(format string, args ...any) error {
-	f := r.field
-	f.Message = fmt.Sprintf(format, args...)
-	e := apperr.Newf(apperr.Invalid, r.reason, "%s: %s.", f.Path, f.Message)
-	e.Fields = []apperr.Field{f}
+func refuse(reason, parameter, rule, message string) error {
+	e := apperr.Newf(apperr.Invalid, reason, "%s: %s.", parameter, message)
+	e.Fields = []apperr.Field{{Path: parameter, Rule: rule, Message: message}}
 	return e
 }

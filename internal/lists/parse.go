@@ -39,7 +39,7 @@ func (q *Query) parseFilter(in Request) error {
 	}
 	n, err := rsql.Parse(in.Filter)
 	if err != nil {
-		return badFilter.says("%s", err)
+		return refuse("FILTER_INVALID", "filter", "filter.syntax", err.Error())
 	}
 	if err := q.resource.check(n); err != nil {
 		return err
@@ -52,22 +52,23 @@ func (q *Query) parseSearch(in Request) error {
 	if in.Search == "" {
 		return nil
 	}
+	bad := func(rule, message string) error { return refuse("SEARCH_INVALID", "q", rule, message) }
 	if q.resource.search == nil {
-		return badSearch.says("this list cannot be searched; use filter")
+		return bad("search.unsupported", "this list cannot be searched; use filter")
 	}
 	if !utf8.ValidString(in.Search) || strings.ContainsFunc(in.Search, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
-		return badSearch.says("control characters are not allowed")
+		return bad("search.characters", "control characters are not allowed")
 	}
 	if n := utf8.RuneCountInString(in.Search); n > MaxSearch {
-		return badSearch.says("must be %d to %d characters", MinSearch, MaxSearch)
+		return bad("search.length", fmt.Sprintf("must be %d to %d characters", MinSearch, MaxSearch))
 	}
 	q.words = strings.FieldsFunc(in.Search, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) })
 	q.search = strings.Join(q.words, " ")
 	if utf8.RuneCountInString(q.search) < MinSearch {
-		return badSearch.says("must hold %d letters or digits or more", MinSearch)
+		return bad("search.length", fmt.Sprintf("must hold %d letters or digits or more", MinSearch))
 	}
 	if in.Sort != "" {
-		return badSort.says("a search is sorted by rank; allowed with q: no sort")
+		return refuse("SORT_INVALID", "sort", "sort.search", "a search is sorted by rank; allowed with q: no sort")
 	}
 	return nil
 }
@@ -82,7 +83,7 @@ func (q *Query) parseOrder(in Request) error {
 	}
 	keys, err := q.resource.parseSort(in.Sort)
 	if err != nil {
-		return badSort.says("%s", err)
+		return refuse("SORT_INVALID", "sort", "sort.keys", err.Error())
 	}
 	q.keys = keys
 	return nil
@@ -125,7 +126,7 @@ func (q *Query) parseFields(in Request) error {
 	}
 	names, err := choose(in.Fields, q.resource.names(func(*Field) bool { return true }))
 	if err != nil {
-		return badFields.says("%s", err)
+		return refuse("FIELDS_INVALID", "fields", "fields.names", err.Error())
 	}
 	q.fields = nil
 	for _, name := range names {
@@ -140,7 +141,7 @@ func (q *Query) parseIncludes(in Request) error {
 	}
 	names, err := choose(in.Include, q.resource.includes)
 	if err != nil {
-		return badInclude.says("%s", err)
+		return refuse("INCLUDE_INVALID", "include", "include.names", err.Error())
 	}
 	q.includes = names
 	return nil
