@@ -59,4 +59,3 @@ func appURL(ctx context.Context, l *db.Lease) (string, error) {
 		return doc.AppURL, err
 	})
 }
-

@@ -24,7 +24,7 @@ func userRoles(roles []users.Role) *usersv1.UserRoles {
 		return nil
 	}
 	return &usersv1.UserRoles{
-		Items: each(roles, func(r users.Role) *usersv1.UserRole { return &usersv1.UserRole{Id: r.ID.String(), Name: r.Name} }),
+		Items: each(roles, userRoleMessage),
 	}
 }
 
