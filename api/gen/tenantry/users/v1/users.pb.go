@@ -404,7 +404,7 @@ type ListUsersRequest struct {
 	// and deleted_at,
 	// each with "-" in front for descending; created_at when absent.
 	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
-	// What each item shows, of id, name, email, version, login_count, last_login_at,
+	// What each item shows, of id, name, email, locale, version, login_count, last_login_at,
 	// created_at, updated_at and deleted_at;
 	// everything when absent.
 	Fields string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`

@@ -260,7 +260,7 @@ export type ListUsersRequest = Message<"tenantry.users.v1.ListUsersRequest"> & {
   sort: string;
 
   /**
-   * What each item shows, of id, name, email, version, login_count, last_login_at,
+   * What each item shows, of id, name, email, locale, version, login_count, last_login_at,
    * created_at, updated_at and deleted_at;
    * everything when absent.
    *
