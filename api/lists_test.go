@@ -215,7 +215,7 @@ func TestLists_AnswerWhatWasAskedAtEveryDoor(t *testing.T) {
 	}
 	for _, d := range listDoors {
 		ask := func(params map[string]string) []string { return keys(d.ask(w.fake, t, m, host, token, params)) }
-		require.Equal(t, []string{"create_time", "email", "id", "last_login_time", "login_count", "name", "update_time", "version"}, ask(map[string]string{}))
+		require.Equal(t, []string{"create_time", "email", "id", "last_login_time", "locale", "login_count", "name", "update_time", "version"}, ask(map[string]string{}))
 		require.Equal(t, []string{"id", "name"}, ask(map[string]string{"fields": "name,id"}))
 		require.Equal(t, []string{"create_time"}, ask(map[string]string{"fields": "created_at", "sort": "name"}), "what the cursor needs is not shown")
 		require.Equal(t, []string{"name", "roles"}, ask(map[string]string{"fields": "name", "include": "roles"}))

@@ -121,7 +121,7 @@ func TestUsers_NobodyActsOnWhoIsAboveThem(t *testing.T) {
 
 	// Within their own rights an admin does it all.
 	a := o.setRoles(t, adam, mia, "admin", "auditor")
-	require.Equal(t, []any{object{"id": o.role(t, "admin"), "name": "admin"}, object{"id": o.role(t, "auditor"), "name": "auditor"}}, a.object(t, http.StatusOK)["roles"])
+	require.Equal(t, []any{object{"id": o.role(t, "admin"), "name": "admin"}, object{"id": o.role(t, "auditor"), "name": "auditor"}}, a.object(t, http.StatusOK)["roles"].(object)["items"])
 	require.Equal(t, http.StatusOK, o.setRoles(t, adam, mia, "member").status)
 	o.setRoles(t, o.owner, mia, "0190b1c2-0000-7000-8000-000000000001").refused(t, http.StatusNotFound, "ROLE_NOT_FOUND")
 	require.Contains(t, o.audited(t, "user.roles_set"),

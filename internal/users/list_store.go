@@ -33,6 +33,8 @@ func place(u *User, field string) any {
 		return &u.Name
 	case "email":
 		return &u.Email
+	case "locale":
+		return &u.Locale
 	case "version":
 		return &u.Version
 	case "login_count":

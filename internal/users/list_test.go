@@ -122,7 +122,7 @@ func TestList_RefusesWithWhatIsAllowed(t *testing.T) {
 		{lists.Request{Sort: "name,-name"}, "SORT_INVALID", "each key once"},
 		{lists.Request{Sort: "name,email,login_count,id"}, "SORT_INVALID", "too many keys; allowed: 3"},
 		{lists.Request{Sort: "name,"}, "SORT_INVALID", `"" is no sort key`},
-		{lists.Request{Fields: "id,password_hash"}, "FIELDS_INVALID", "allowed: id, name, email, version"},
+		{lists.Request{Fields: "id,password_hash"}, "FIELDS_INVALID", "allowed: id, name, email, locale, version"},
 		{lists.Request{Fields: "id,id"}, "FIELDS_INVALID", "each name once"},
 		{lists.Request{Include: "sessions"}, "INCLUDE_INVALID", "allowed: roles"},
 		{lists.Request{Search: "x"}, "SEARCH_INVALID", "2 letters or digits"},

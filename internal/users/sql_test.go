@@ -77,13 +77,13 @@ func TestList_SelectsWhatWasAskedAndNoMore(t *testing.T) {
 		columns string
 		queries int
 	}{
-		{lists.Request{}, `"id", "name", "email", "version", "login_count", "last_login_at", "created_at", "updated_at", "deleted_at"`, 1},
+		{lists.Request{}, `"id", "name", "email", "locale", "version", "login_count", "last_login_at", "created_at", "updated_at", "deleted_at"`, 1},
 		{lists.Request{Fields: "id"}, `"id", "created_at"`, 1},
 		{lists.Request{Fields: "name,email", Sort: "-login_count"}, `"name", "email", "login_count", "id"`, 1},
 		{lists.Request{Fields: "email", Sort: "name,-updated_at", Filter: "deleted_at=null=true"}, `"email", "name", "updated_at", "id"`, 1},
 		{lists.Request{Fields: "id", Sort: "id"}, `"id"`, 1},
 		{lists.Request{Fields: "name", Include: "roles", Sort: "id"}, `"name", "id"`, 2},
-		{lists.Request{Include: "roles", Limit: 2}, `"id", "name", "email", "version", "login_count", "last_login_at", "created_at", "updated_at", "deleted_at"`, 2},
+		{lists.Request{Include: "roles", Limit: 2}, `"id", "name", "email", "locale", "version", "login_count", "last_login_at", "created_at", "updated_at", "deleted_at"`, 2},
 	} {
 		list1(t, l, c.in)
 		got := tr.queries()

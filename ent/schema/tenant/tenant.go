@@ -47,7 +47,7 @@ func (User) Fields() []ent.Field {
 		field.String("email").Annotations(annotations.Personally(annotations.Direct), shared.Bytewise(), annotations.Listed().Filter().Sort()),
 		field.String("email_normalized").Unique().Annotations(annotations.Personally(annotations.Direct)),
 		field.String("password_hash").Sensitive().Annotations(annotations.Personally(annotations.Secret)),
-		field.String("locale").Default("en"),
+		field.String("locale").Default("en").Annotations(annotations.Listed()),
 		field.Int64("revision").Default(1).Comment("the credential revision, `ver` in tokens"),
 		field.Int64("version").Default(1).Annotations(annotations.Listed()),
 		field.Int64("login_count").Default(0).Annotations(annotations.Listed().Filter().Sort()),
