@@ -28,10 +28,6 @@ func userRoles(roles []users.Role) *usersv1.UserRoles {
 	}
 }
 
-func userRoleMessage(r users.Role) *usersv1.UserRole {
-	return &usersv1.UserRole{Id: r.ID.String(), Name: r.Name}
-}
-
 // meMessage is the caller: a person with their session or key, or a service
 // account with its key.
 func meMessage(p auth.Principal) *usersv1.GetMeResponse {
