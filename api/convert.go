@@ -10,7 +10,6 @@ import (
 
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
-	"tenantry/internal/page"
 	"tenantry/internal/settings"
 )
 
@@ -61,10 +60,3 @@ func appURL(ctx context.Context, l *db.Lease) (string, error) {
 	})
 }
 
-// pageRequest reads the two fields of a list that is walked by time alone.
-func pageRequest(req interface {
-	GetLimit() int32
-	GetCursor() string
-}) page.Request {
-	return page.Request{Limit: int(req.GetLimit()), Cursor: req.GetCursor()}
-}

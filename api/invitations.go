@@ -33,11 +33,13 @@ func (h *invitationsHandler) GetInvitation(ctx context.Context, req *invitations
 
 func (h *invitationsHandler) ListInvitations(ctx context.Context, req *invitationsv1.ListInvitationsRequest) (*invitationsv1.ListInvitationsResponse, error) {
 	call := edge.From(ctx)
-	found, err := h.invitations.List(ctx, call.Lease, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.invitations.List(ctx, call.Lease, in)
 	if err != nil {
 		return nil, err
 	}
-	return &invitationsv1.ListInvitationsResponse{Invitations: each(found.Items, invitationMessage), NextCursor: found.Next}, nil
+	resp := &invitationsv1.ListInvitationsResponse{Invitations: each(found.Items, invitationMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }
 
 func (h *invitationsHandler) ResendInvitation(ctx context.Context, req *invitationsv1.ResendInvitationRequest) (*invitationsv1.Invitation, error) {

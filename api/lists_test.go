@@ -17,15 +17,19 @@ import (
 	usersv1 "tenantry/api/gen/tenantry/users/v1"
 	"tenantry/internal/apikeys"
 	"tenantry/internal/hooks"
+	"tenantry/internal/invitations"
 	"tenantry/internal/lists"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
+	"tenantry/internal/rbac"
 	"tenantry/internal/tenants"
 	"tenantry/internal/users"
 )
 
 // resources are the whitelists, by the procedure that serves them.
 var resources = map[string]*lists.Resource{
+	"/tenantry.roles.v1.RoleService/ListRoles":                       rbac.Roles,
+	"/tenantry.invitations.v1.InvitationService/ListInvitations":     invitations.List,
 	"/tenantry.apikeys.v1.ApiKeyService/ListApiKeys":                 apikeys.Keys,
 	"/tenantry.apikeys.v1.ServiceAccountService/ListServiceAccounts": apikeys.Accounts,
 	"/tenantry.users.v1.UserService/ListUsers":                       users.List,
@@ -278,6 +282,6 @@ func TestPrune_LeavesOutNothingElse(t *testing.T) {
 func restPath(m *method) string {
 	return "/v1/" + map[string]string{
 		"ListUsers": "users", "ListTenants": "tenants", "ListOperations": "operations", "ListHookSources": "hook-sources", "ListOperatorKeys": "operator-keys",
-		"ListApiKeys": "api-keys", "ListServiceAccounts": "service-accounts",
+		"ListRoles": "roles", "ListInvitations": "invitations", "ListApiKeys": "api-keys", "ListServiceAccounts": "service-accounts",
 	}[string(m.desc.Name())]
 }

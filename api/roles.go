@@ -29,11 +29,13 @@ func (h *rolesHandler) GetRole(ctx context.Context, req *rolesv1.GetRoleRequest)
 
 func (h *rolesHandler) ListRoles(ctx context.Context, req *rolesv1.ListRolesRequest) (*rolesv1.ListRolesResponse, error) {
 	call := edge.From(ctx)
-	found, err := h.roles.List(ctx, call.Lease, pageRequest(req))
+	in := listRequest(req)
+	found, err := h.roles.List(ctx, call.Lease, in)
 	if err != nil {
 		return nil, err
 	}
-	return &rolesv1.ListRolesResponse{Roles: each(found.Items, roleMessage), NextCursor: found.Next}, nil
+	resp := &rolesv1.ListRolesResponse{Roles: each(found.Items, roleMessage), NextCursor: found.Next}
+	return partial(resp, in, found.Shown), nil
 }
 
 func (h *rolesHandler) UpdateRole(ctx context.Context, req *rolesv1.UpdateRoleRequest) (*rolesv1.Role, error) {

@@ -17,10 +17,10 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
+	"tenantry/internal/lists"
 	"tenantry/internal/mail"
 	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
-	"tenantry/internal/page"
 	"tenantry/internal/rbac"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
@@ -333,7 +333,7 @@ func TestRevoke_EndsTheLinkAndNeverTheFirstOwners(t *testing.T) {
 		return invitations.InviteOwner(t.Context(), tx, "owner@acme.example", w.now())
 	})
 	almighty := rbac.Actor{Actor: audit.System, User: ids.User(ids.New()), Permissions: rbac.Permissions}
-	found, err := w.List(t.Context(), w.lease, page.Request{})
+	found, err := w.List(t.Context(), w.lease, lists.Request{})
 	require.NoError(t, err)
 	require.Len(t, found.Items, 1)
 	first := found.Items[0]

@@ -14,7 +14,6 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/outbox"
-	"tenantry/internal/page"
 	"tenantry/internal/rbac"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
@@ -238,19 +237,6 @@ func (s *Service) Get(ctx context.Context, l *db.Lease, id uuid.UUID) (Invitatio
 			return Invitation{}, err
 		}
 		return s.show(ctx, tx, r)
-	})
-}
-
-// List answers invitations in the order they were created.
-func (s *Service) List(ctx context.Context, l *db.Lease, p page.Request) (page.Result[Invitation], error) {
-	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (page.Result[Invitation], error) {
-		return page.Walk(p, l.Key, "invitations", func(after *page.Position, limit int) ([]Invitation, error) {
-			rows, err := list(ctx, tx, after, limit)
-			if err != nil {
-				return nil, err
-			}
-			return showAll(ctx, tx, rows, s.now())
-		}, func(i Invitation) page.Position { return page.Position{CreatedAt: i.CreatedAt, ID: i.ID} })
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
 	"tenantry/ent/tenantdb"
@@ -15,7 +14,6 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/onetime"
-	"tenantry/internal/page"
 	"tenantry/internal/secrets"
 )
 
@@ -98,24 +96,6 @@ func waiting(ctx context.Context, tx db.TenantTx, addressHash []byte) (*invitati
 	}
 	row := toRow(r)
 	return &row, nil
-}
-
-func list(ctx context.Context, tx db.TenantTx, after *page.Position, limit int) ([]invitationRow, error) {
-	q := tx.Ent().Invitation.Query().Order(invitation.ByCreatedAt(), invitation.ByID()).Limit(limit)
-	if after != nil {
-		q.Where(func(s *sql.Selector) {
-			s.Where(sql.CompositeGT([]string{s.C(invitation.FieldCreatedAt), s.C(invitation.FieldID)}, after.CreatedAt, after.ID))
-		})
-	}
-	rows, err := q.All(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list invitations: %w", err)
-	}
-	out := make([]invitationRow, len(rows))
-	for i, r := range rows {
-		out[i] = toRow(r)
-	}
-	return out, nil
 }
 
 // subjectKeys opens the keys of the people that rows are about, in one

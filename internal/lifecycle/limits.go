@@ -51,7 +51,7 @@ func (s *Service) limit(ctx context.Context, c Call) (int, error) {
 
 // errShut is to be tried again: the tenant comes back or goes.
 func errShut() error {
-	return apperr.New(apperr.Unavailable, "TENANT_SUSPENDED", "The organization is suspended; its settings are written when it is resumed.")
+	return apperr.New(apperr.Unavailable, "TENANT_UNREACHABLE", "The organization is suspended; its settings are written when it is resumed.")
 }
 
 func (s *Service) writeLimit(ctx context.Context, c Call, limit int) error {

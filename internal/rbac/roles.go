@@ -16,7 +16,6 @@ import (
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 )
 
 // MaxRoles is the most roles of a tenant, the built-in ones included.
@@ -120,15 +119,6 @@ func fold(name string) string { return strings.ToLower(norm.NFKC.String(name)) }
 // Get answers one role.
 func (s *Service) Get(ctx context.Context, l *db.Lease, id uuid.UUID) (Role, error) {
 	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (Role, error) { return find(ctx, tx, id) })
-}
-
-// List answers roles in the order they were created.
-func (s *Service) List(ctx context.Context, l *db.Lease, p page.Request) (page.Result[Role], error) {
-	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (page.Result[Role], error) {
-		return page.Walk(p, l.Key, "roles", func(after *page.Position, limit int) ([]Role, error) {
-			return list(ctx, tx, after, limit)
-		}, func(r Role) page.Position { return page.Position{CreatedAt: r.CreatedAt, ID: r.ID} })
-	})
 }
 
 // Create makes a custom role within the actor's own permissions.

@@ -20,7 +20,6 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
-	"tenantry/internal/page"
 )
 
 // Seed writes the built-in roles; a repetition changes nothing.
@@ -169,20 +168,6 @@ func find(ctx context.Context, tx db.TenantTx, id uuid.UUID) (Role, error) {
 		return Role{}, fmt.Errorf("load role: %w", err)
 	}
 	return convert([]*tenantdb.Role{r})[0], nil
-}
-
-func list(ctx context.Context, tx db.TenantTx, after *page.Position, limit int) ([]Role, error) {
-	q := tx.Ent().Role.Query().Order(role.ByCreatedAt(), role.ByID()).Limit(limit)
-	if after != nil {
-		q.Where(func(s *sql.Selector) {
-			s.Where(sql.CompositeGT([]string{s.C(role.FieldCreatedAt), s.C(role.FieldID)}, after.CreatedAt, after.ID))
-		})
-	}
-	rows, err := q.All(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list roles: %w", err)
-	}
-	return convert(rows), nil
 }
 
 func count(ctx context.Context, tx db.TenantTx) (int, error) { return tx.Ent().Role.Query().Count(ctx) }

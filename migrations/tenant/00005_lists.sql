@@ -4,6 +4,8 @@
 ALTER TABLE "users"
   ALTER COLUMN "name" TYPE character varying COLLATE "C",
   ALTER COLUMN "email" TYPE character varying COLLATE "C";
+ALTER TABLE "roles"
+  ALTER COLUMN "name" TYPE character varying COLLATE "C";
 ALTER TABLE "api_keys"
   ALTER COLUMN "name" TYPE character varying COLLATE "C";
 ALTER TABLE "service_accounts"

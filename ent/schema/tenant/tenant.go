@@ -85,14 +85,14 @@ type Role struct{ ent.Schema }
 // Fields of a role.
 func (Role) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
-		field.String("name").Unique(),
-		field.String("description").Default(""),
-		field.Bool("builtin").Default(false).Immutable(),
-		field.JSON("permissions", []string{}),
-		field.Int64("version").Default(1),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
-		field.Time("updated_at").Default(time.Now).Annotations(shared.Now()),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
+		field.String("name").Unique().Annotations(shared.Bytewise(), annotations.Listed().Filter().Sort()),
+		field.String("description").Default("").Annotations(annotations.Listed()),
+		field.Bool("builtin").Default(false).Immutable().Annotations(annotations.Listed().Filter()),
+		field.JSON("permissions", []string{}).Annotations(annotations.Listed()),
+		field.Int64("version").Default(1).Annotations(annotations.Listed()),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("updated_at").Default(time.Now).Annotations(shared.Now(), annotations.Listed().Filter()),
 	}
 }
 
@@ -204,19 +204,20 @@ type Invitation struct{ ent.Schema }
 // Fields of an invitation.
 func (Invitation) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
 		field.UUID("subject_key_id", uuid.UUID{}).Immutable(),
 		field.Bytes("email").Immutable().Annotations(annotations.Personally(annotations.Sealed)),
 		field.Bytes("address_hash").Immutable().Annotations(annotations.Personally(annotations.Pseudonym)),
-		field.JSON("role_ids", []uuid.UUID{}).Immutable(),
+		field.JSON("role_ids", []uuid.UUID{}).Immutable().Annotations(annotations.Listed()),
 		field.UUID("inviter_id", uuid.UUID{}).Optional().Nillable().Immutable().
-			Comment("empty for the owner's invitation, which stands for the owner (U8)"),
-		field.String("locale").Default("en").Immutable(),
-		field.Int64("version").Default(1),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
-		field.Time("expires_at"),
-		field.Time("accepted_at").Optional().Nillable(),
-		field.Time("revoked_at").Optional().Nillable(),
+			Comment("empty for the owner's invitation, which stands for the owner (U8)").
+			Annotations(annotations.Listed().Filter()),
+		field.String("locale").Default("en").Immutable().Annotations(annotations.Listed()),
+		field.Int64("version").Default(1).Annotations(annotations.Listed()),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("expires_at").Annotations(annotations.Listed().Filter()),
+		field.Time("accepted_at").Optional().Nillable().Annotations(annotations.Listed().Filter()),
+		field.Time("revoked_at").Optional().Nillable().Annotations(annotations.Listed().Filter()),
 	}
 }
 

@@ -328,7 +328,7 @@ var (
 	// RolesColumns holds the columns for the "roles" table.
 	RolesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
-		{Name: "name", Type: field.TypeString, Unique: true},
+		{Name: "name", Type: field.TypeString, Unique: true, Collation: "C"},
 		{Name: "description", Type: field.TypeString, Default: ""},
 		{Name: "builtin", Type: field.TypeBool, Default: false},
 		{Name: "permissions", Type: field.TypeJSON},

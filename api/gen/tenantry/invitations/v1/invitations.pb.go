@@ -336,8 +336,19 @@ type ListInvitationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter and sort.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over id, inviter_id, created_at, expires_at, accepted_at and revoked_at:
+	// accepted_at=null=true;revoked_at=null=true. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of created_at,
+	// each with "-" in front for descending; created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of id, email, role_ids, state, inviter_id, locale, version,
+	// created_at, expires_at, accepted_at and revoked_at;
+	// everything when absent.
+	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -386,12 +397,36 @@ func (x *ListInvitationsRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListInvitationsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListInvitationsRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListInvitationsRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
 type ListInvitationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The page.
 	Invitations []*Invitation `protobuf:"bytes,1,rep,name=invitations,proto3" json:"invitations,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -438,6 +473,13 @@ func (x *ListInvitationsResponse) GetNextCursor() string {
 		return x.NextCursor
 	}
 	return ""
+}
+
+func (x *ListInvitationsResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
 }
 
 type ResendInvitationRequest struct {
@@ -669,14 +711,18 @@ const file_tenantry_invitations_v1_invitations_proto_rawDesc = "" +
 	"\x06locale\x18\x03 \x01(\tB \xbaH\x1dr\x1bR\x02enR\x02deR\x02frR\x02esR\x05pt-BRR\x02jaH\x00R\x06locale\x88\x01\x01B\t\n" +
 	"\a_locale\"0\n" +
 	"\x14GetInvitationRequest\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"[\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xbd\x01\n" +
 	"\x16ListInvitationsRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"\x81\x01\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\"\xa4\x01\n" +
 	"\x17ListInvitationsResponse\x12E\n" +
 	"\vinvitations\x18\x01 \x03(\v2#.tenantry.invitations.v1.InvitationR\vinvitations\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"3\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields\"3\n" +
 	"\x17ResendInvitationRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"3\n" +
 	"\x17RevokeInvitationRequest\x12\x18\n" +
@@ -694,11 +740,11 @@ const file_tenantry_invitations_v1_invitations_proto_rawDesc = "" +
 	"\x15INVITATION_STATE_OPEN\x10\x01\x12\x1c\n" +
 	"\x18INVITATION_STATE_EXPIRED\x10\x02\x12\x1d\n" +
 	"\x19INVITATION_STATE_ACCEPTED\x10\x03\x12\x1c\n" +
-	"\x18INVITATION_STATE_REVOKED\x10\x042\x8d\t\n" +
+	"\x18INVITATION_STATE_REVOKED\x10\x042\x90\t\n" +
 	"\x11InvitationService\x12\xc0\x01\n" +
 	"\x10CreateInvitation\x120.tenantry.invitations.v1.CreateInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"U\xaa\xbb\x187\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x12invitation.createdJ\t\x95\x01i\x90\x01\x91\x01\x8e\x01\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/invitations\x12\xa3\x01\n" +
-	"\rGetInvitation\x12-.tenantry.invitations.v1.GetInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\">\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x010\x01J\x01j\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/invitations/{id}\x90\x02\x01\x12\xaf\x01\n" +
-	"\x0fListInvitations\x12/.tenantry.invitations.v1.ListInvitationsRequest\x1a0.tenantry.invitations.v1.ListInvitationsResponse\"9\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/invitations\x90\x02\x01\x12\xc8\x01\n" +
+	"\rGetInvitation\x12-.tenantry.invitations.v1.GetInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\">\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x010\x01J\x01j\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/invitations/{id}\x90\x02\x01\x12\xb2\x01\n" +
+	"\x0fListInvitations\x12/.tenantry.invitations.v1.ListInvitationsRequest\x1a0.tenantry.invitations.v1.ListInvitationsResponse\"<\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/invitations\x90\x02\x01\x12\xc8\x01\n" +
 	"\x10ResendInvitation\x120.tenantry.invitations.v1.ResendInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"]\xaa\xbb\x183\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x11invitation.resentJ\x06j\x96\x01\x8e\x01\x1b\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/invitations/{id}:resend\x12\xca\x01\n" +
 	"\x10RevokeInvitation\x120.tenantry.invitations.v1.RevokeInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"_\xaa\xbb\x185\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x12invitation.revokedJ\aj\x96\x01\x8d\x01\x8e\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/invitations/{id}:revoke\x12\xc4\x01\n" +
 	"\x10AcceptInvitation\x120.tenantry.invitations.v1.AcceptInvitationRequest\x1a1.tenantry.invitations.v1.AcceptInvitationResponse\"K\xaa\xbb\x18&\b\x02\x12\x01\x01(\x030\x01:\x13invitation.acceptedJ\x06efghi\x1a\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/invitations:acceptB\xe5\x01\n" +

@@ -293,8 +293,19 @@ type ListRolesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Page size, 1 to 100; 20 when absent.
 	Limit int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
-	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// next_cursor of the page before, with the same filter and sort.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// RSQL over id, name, builtin, created_at and updated_at:
+	// builtin==false;name==S*. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+	// and, "," for or, "*" as wildcard.
+	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most 3 of name and created_at,
+	// each with "-" in front for descending; created_at when absent.
+	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
+	// What each item shows, of id, name, description, builtin, permissions, version,
+	// created_at and updated_at;
+	// everything when absent.
+	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -343,12 +354,36 @@ func (x *ListRolesRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListRolesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListRolesRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *ListRolesRequest) GetFields() string {
+	if x != nil {
+		return x.Fields
+	}
+	return ""
+}
+
 type ListRolesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The page.
 	Roles []*Role `protobuf:"bytes,1,rep,name=roles,proto3" json:"roles,omitempty"`
 	// Empty on the last page.
-	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// Names of the fields of the items that are shown, when that is not all of
+	// them. JSON answers leave this out, and the other fields too.
+	ShownFields   []string `protobuf:"bytes,3,rep,name=shown_fields,json=shownFields,proto3" json:"shown_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -395,6 +430,13 @@ func (x *ListRolesResponse) GetNextCursor() string {
 		return x.NextCursor
 	}
 	return ""
+}
+
+func (x *ListRolesResponse) GetShownFields() []string {
+	if x != nil {
+		return x.ShownFields
+	}
+	return nil
 }
 
 // At least one of name, description and permissions is given.
@@ -592,14 +634,18 @@ const file_tenantry_roles_v1_roles_proto_rawDesc = "" +
 	"\vdescription\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\vdescription\x12D\n" +
 	"\vpermissions\x18\x03 \x03(\tB\"\xbaH\x1f\x92\x01\x1c\x102\x18\x01\"\x16r\x14\x18<2\x10^[a-z]+\\.[a-z]+$R\vpermissions\"*\n" +
 	"\x0eGetRoleRequest\x12\x18\n" +
-	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"U\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xb7\x01\n" +
 	"\x10ListRolesRequest\x12\x1f\n" +
 	"\x05limit\x18\x01 \x01(\x05B\t\xbaH\x06\x1a\x04\x18d(\x00R\x05limit\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\bR\x06cursor\"c\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\x06cursor\x12 \n" +
+	"\x06filter\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x06filter\x12\x1c\n" +
+	"\x04sort\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04sort\x12 \n" +
+	"\x06fields\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\x06fields\"\x86\x01\n" +
 	"\x11ListRolesResponse\x12-\n" +
 	"\x05roles\x18\x01 \x03(\v2\x17.tenantry.roles.v1.RoleR\x05roles\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\x83\x02\n" +
+	"nextCursor\x12!\n" +
+	"\fshown_fields\x18\x03 \x03(\tR\vshownFields\"\x83\x02\n" +
 	"\x11UpdateRoleRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
 	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12\"\n" +
@@ -611,14 +657,14 @@ const file_tenantry_roles_v1_roles_proto_rawDesc = "" +
 	"\x11DeleteRoleRequest\x12\x18\n" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\x12!\n" +
 	"\aversion\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\"\x14\n" +
-	"\x12DeleteRoleResponse2\xf8\x05\n" +
+	"\x12DeleteRoleResponse2\xfb\x05\n" +
 	"\vRoleService\x12\x93\x01\n" +
 	"\n" +
 	"CreateRole\x12$.tenantry.roles.v1.CreateRoleRequest\x1a\x17.tenantry.roles.v1.Role\"F\xaa\xbb\x18.\b\x02\x12\x02\x02\x04\x1a\froles.manage(\x020\x02:\frole.createdJ\x06\x92\x01\x97\x01\x8e\x01\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/roles\x12~\n" +
 	"\aGetRole\x12!.tenantry.roles.v1.GetRoleRequest\x1a\x17.tenantry.roles.v1.Role\"7\xaa\xbb\x18\x1a\b\x02\x12\x02\x02\x04\x1a\n" +
-	"users.read(\x010\x01J\x02\x91\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/roles/{id}\x90\x02\x01\x12\x89\x01\n" +
-	"\tListRoles\x12#.tenantry.roles.v1.ListRolesRequest\x1a$.tenantry.roles.v1.ListRolesResponse\"1\xaa\xbb\x18\x19\b\x02\x12\x02\x02\x04\x1a\n" +
-	"users.read(\x010\x01J\x01x\x82\xd3\xe4\x93\x02\v\x12\t/v1/roles\x90\x02\x01\x12\x9c\x01\n" +
+	"users.read(\x010\x01J\x02\x91\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/roles/{id}\x90\x02\x01\x12\x8c\x01\n" +
+	"\tListRoles\x12#.tenantry.roles.v1.ListRolesRequest\x1a$.tenantry.roles.v1.ListRolesResponse\"4\xaa\xbb\x18\x1c\b\x02\x12\x02\x02\x04\x1a\n" +
+	"users.read(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\v\x12\t/v1/roles\x90\x02\x01\x12\x9c\x01\n" +
 	"\n" +
 	"UpdateRole\x12$.tenantry.roles.v1.UpdateRoleRequest\x1a\x17.tenantry.roles.v1.Role\"O\xaa\xbb\x182\b\x02\x12\x02\x02\x04\x1a\froles.manage(\x020\x02:\frole.updatedJ\n" +
 	"\x0e\x0f\x91\x01\x93\x01\x92\x01\x8e\x01\x82\xd3\xe4\x93\x02\x13:\x01*2\x0e/v1/roles/{id}\x12\xa7\x01\n" +

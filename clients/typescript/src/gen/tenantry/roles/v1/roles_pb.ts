@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/roles/v1/roles.proto.
  */
 export const file_tenantry_roles_v1_roles: GenFile = /*@__PURE__*/
-  fileDesc("Ch10ZW5hbnRyeS9yb2xlcy92MS9yb2xlcy5wcm90bxIRdGVuYW50cnkucm9sZXMudjEizgEKBFJvbGUSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIPCgdidWlsdGluGAQgASgIEhMKC3Blcm1pc3Npb25zGAUgAygJEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdmVyc2lvbhgIIAEoAyIgCg5QZXJtaXNzaW9uTGlzdBIOCgZ2YWx1ZXMYASADKAkiSwoRQ3JlYXRlUm9sZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRITCgtwZXJtaXNzaW9ucxgDIAMoCSIcCg5HZXRSb2xlUmVxdWVzdBIKCgJpZBgBIAEoCSIxChBMaXN0Um9sZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCSJQChFMaXN0Um9sZXNSZXNwb25zZRImCgVyb2xlcxgBIAMoCzIXLnRlbmFudHJ5LnJvbGVzLnYxLlJvbGUSEwoLbmV4dF9jdXJzb3IYAiABKAkirgEKEVVwZGF0ZVJvbGVSZXF1ZXN0EgoKAmlkGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSEQoEbmFtZRgDIAEoCUgAiAEBEhgKC2Rlc2NyaXB0aW9uGAQgASgJSAGIAQESNgoLcGVybWlzc2lvbnMYBSABKAsyIS50ZW5hbnRyeS5yb2xlcy52MS5QZXJtaXNzaW9uTGlzdEIHCgVfbmFtZUIOCgxfZGVzY3JpcHRpb24iMAoRRGVsZXRlUm9sZVJlcXVlc3QSCgoCaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAyIUChJEZWxldGVSb2xlUmVzcG9uc2UyjAUKC1JvbGVTZXJ2aWNlEn8KCkNyZWF0ZVJvbGUSJC50ZW5hbnRyeS5yb2xlcy52MS5DcmVhdGVSb2xlUmVxdWVzdBoXLnRlbmFudHJ5LnJvbGVzLnYxLlJvbGUiMqq7GC4IAhICAgQaDHJvbGVzLm1hbmFnZSgCMAI6DHJvbGUuY3JlYXRlZEoGkgGXAY4BEmgKB0dldFJvbGUSIS50ZW5hbnRyeS5yb2xlcy52MS5HZXRSb2xlUmVxdWVzdBoXLnRlbmFudHJ5LnJvbGVzLnYxLlJvbGUiIZACAaq7GBoIAhICAgQaCnVzZXJzLnJlYWQoATABSgKRARJ4CglMaXN0Um9sZXMSIy50ZW5hbnRyeS5yb2xlcy52MS5MaXN0Um9sZXNSZXF1ZXN0GiQudGVuYW50cnkucm9sZXMudjEuTGlzdFJvbGVzUmVzcG9uc2UiIJACAaq7GBkIAhICAgQaCnVzZXJzLnJlYWQoATABSgF4EoMBCgpVcGRhdGVSb2xlEiQudGVuYW50cnkucm9sZXMudjEuVXBkYXRlUm9sZVJlcXVlc3QaFy50ZW5hbnRyeS5yb2xlcy52MS5Sb2xlIjaquxgyCAISAgIEGgxyb2xlcy5tYW5hZ2UoAjACOgxyb2xlLnVwZGF0ZWRKCg4PkQGTAZIBjgESkQEKCkRlbGV0ZVJvbGUSJC50ZW5hbnRyeS5yb2xlcy52MS5EZWxldGVSb2xlUmVxdWVzdBolLnRlbmFudHJ5LnJvbGVzLnYxLkRlbGV0ZVJvbGVSZXNwb25zZSI2qrsYMggCEgICBBoMcm9sZXMubWFuYWdlKAIwAjoMcm9sZS5kZWxldGVkSgoOD5EBkwGUAY4BQrUBChVjb20udGVuYW50cnkucm9sZXMudjFCClJvbGVzUHJvdG9QAVoqdGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS9yb2xlcy92MTtyb2xlc3YxogIDVFJYqgIRVGVuYW50cnkuUm9sZXMuVjHKAhFUZW5hbnRyeVxSb2xlc1xWMeICHVRlbmFudHJ5XFJvbGVzXFYxXEdQQk1ldGFkYXRh6gITVGVuYW50cnk6OlJvbGVzOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+  fileDesc("Ch10ZW5hbnRyeS9yb2xlcy92MS9yb2xlcy5wcm90bxIRdGVuYW50cnkucm9sZXMudjEizgEKBFJvbGUSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIPCgdidWlsdGluGAQgASgIEhMKC3Blcm1pc3Npb25zGAUgAygJEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHdmVyc2lvbhgIIAEoAyIgCg5QZXJtaXNzaW9uTGlzdBIOCgZ2YWx1ZXMYASADKAkiSwoRQ3JlYXRlUm9sZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRITCgtwZXJtaXNzaW9ucxgDIAMoCSIcCg5HZXRSb2xlUmVxdWVzdBIKCgJpZBgBIAEoCSJfChBMaXN0Um9sZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgFEg4KBmN1cnNvchgCIAEoCRIOCgZmaWx0ZXIYAyABKAkSDAoEc29ydBgEIAEoCRIOCgZmaWVsZHMYBSABKAkiZgoRTGlzdFJvbGVzUmVzcG9uc2USJgoFcm9sZXMYASADKAsyFy50ZW5hbnRyeS5yb2xlcy52MS5Sb2xlEhMKC25leHRfY3Vyc29yGAIgASgJEhQKDHNob3duX2ZpZWxkcxgDIAMoCSKuAQoRVXBkYXRlUm9sZVJlcXVlc3QSCgoCaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIRCgRuYW1lGAMgASgJSACIAQESGAoLZGVzY3JpcHRpb24YBCABKAlIAYgBARI2CgtwZXJtaXNzaW9ucxgFIAEoCzIhLnRlbmFudHJ5LnJvbGVzLnYxLlBlcm1pc3Npb25MaXN0QgcKBV9uYW1lQg4KDF9kZXNjcmlwdGlvbiIwChFEZWxldGVSb2xlUmVxdWVzdBIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDIhQKEkRlbGV0ZVJvbGVSZXNwb25zZTKPBQoLUm9sZVNlcnZpY2USfwoKQ3JlYXRlUm9sZRIkLnRlbmFudHJ5LnJvbGVzLnYxLkNyZWF0ZVJvbGVSZXF1ZXN0GhcudGVuYW50cnkucm9sZXMudjEuUm9sZSIyqrsYLggCEgICBBoMcm9sZXMubWFuYWdlKAIwAjoMcm9sZS5jcmVhdGVkSgaSAZcBjgESaAoHR2V0Um9sZRIhLnRlbmFudHJ5LnJvbGVzLnYxLkdldFJvbGVSZXF1ZXN0GhcudGVuYW50cnkucm9sZXMudjEuUm9sZSIhkAIBqrsYGggCEgICBBoKdXNlcnMucmVhZCgBMAFKApEBEnsKCUxpc3RSb2xlcxIjLnRlbmFudHJ5LnJvbGVzLnYxLkxpc3RSb2xlc1JlcXVlc3QaJC50ZW5hbnRyeS5yb2xlcy52MS5MaXN0Um9sZXNSZXNwb25zZSIjkAIBqrsYHAgCEgICBBoKdXNlcnMucmVhZCgBMAFKBHh5ensSgwEKClVwZGF0ZVJvbGUSJC50ZW5hbnRyeS5yb2xlcy52MS5VcGRhdGVSb2xlUmVxdWVzdBoXLnRlbmFudHJ5LnJvbGVzLnYxLlJvbGUiNqq7GDIIAhICAgQaDHJvbGVzLm1hbmFnZSgCMAI6DHJvbGUudXBkYXRlZEoKDg+RAZMBkgGOARKRAQoKRGVsZXRlUm9sZRIkLnRlbmFudHJ5LnJvbGVzLnYxLkRlbGV0ZVJvbGVSZXF1ZXN0GiUudGVuYW50cnkucm9sZXMudjEuRGVsZXRlUm9sZVJlc3BvbnNlIjaquxgyCAISAgIEGgxyb2xlcy5tYW5hZ2UoAjACOgxyb2xlLmRlbGV0ZWRKCg4PkQGTAZQBjgFCtQEKFWNvbS50ZW5hbnRyeS5yb2xlcy52MUIKUm9sZXNQcm90b1ABWip0ZW5hbnRyeS9hcGkvZ2VuL3RlbmFudHJ5L3JvbGVzL3YxO3JvbGVzdjGiAgNUUliqAhFUZW5hbnRyeS5Sb2xlcy5WMcoCEVRlbmFudHJ5XFJvbGVzXFYx4gIdVGVuYW50cnlcUm9sZXNcVjFcR1BCTWV0YWRhdGHqAhNUZW5hbnRyeTo6Um9sZXM6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
 
 /**
  * Role is a named set of permissions.
@@ -171,11 +171,37 @@ export type ListRolesRequest = Message<"tenantry.roles.v1.ListRolesRequest"> & {
   limit: number;
 
   /**
-   * next_cursor of the page before.
+   * next_cursor of the page before, with the same filter and sort.
    *
    * @generated from field: string cursor = 2;
    */
   cursor: string;
+
+  /**
+   * RSQL over id, name, builtin, created_at and updated_at:
+   * builtin==false;name==S*. Operators == != =gt= =ge= =lt= =le= =in= =out= =null=, ";" for
+   * and, "," for or, "*" as wildcard.
+   *
+   * @generated from field: string filter = 3;
+   */
+  filter: string;
+
+  /**
+   * At most 3 of name and created_at,
+   * each with "-" in front for descending; created_at when absent.
+   *
+   * @generated from field: string sort = 4;
+   */
+  sort: string;
+
+  /**
+   * What each item shows, of id, name, description, builtin, permissions, version,
+   * created_at and updated_at;
+   * everything when absent.
+   *
+   * @generated from field: string fields = 5;
+   */
+  fields: string;
 };
 
 /**
@@ -202,6 +228,14 @@ export type ListRolesResponse = Message<"tenantry.roles.v1.ListRolesResponse"> &
    * @generated from field: string next_cursor = 2;
    */
   nextCursor: string;
+
+  /**
+   * Names of the fields of the items that are shown, when that is not all of
+   * them. JSON answers leave this out, and the other fields too.
+   *
+   * @generated from field: repeated string shown_fields = 3;
+   */
+  shownFields: string[];
 };
 
 /**
