@@ -38,7 +38,7 @@ func (d Document) check(prefix, list string) error {
 		return bad("registration_domains"+list, "string.pattern", "must be at most 100 DNS names in lower case such as example.com, each once")
 	}
 	if !slices.Contains(Languages, d.Language) {
-		return bad("language", "string.bcp47", "must be one of "+strings.Join(Languages, ", "))
+		return bad("language", "string.in", "must be one of "+strings.Join(Languages, ", "))
 	}
 	if _, err := time.LoadLocation(d.TimeZone); err != nil || d.TimeZone == "Local" || d.TimeZone == "" {
 		return bad("time_zone", "string.iana_time_zone", "must be an IANA time zone such as Europe/Berlin")
