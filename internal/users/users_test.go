@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,6 +132,23 @@ func TestUpdate_CountsEveryAcknowledgedWriterOnce(t *testing.T) {
 	u := w.get(t, id)
 	require.EqualValues(t, 33, u.Version)
 	require.Equal(t, acknowledged[33], u.Name)
+
+	// Of writers that have read the same version one is acknowledged.
+	var won atomic.Int64
+	for range 32 {
+		wg.Go(func() {
+			name := "late"
+			_, err := w.Update(t.Context(), w.lease, root, users.UpdateInput{ID: id, Version: 33, Name: &name}, nil)
+			if err == nil {
+				won.Add(1)
+			} else if apperr.ReasonOf(err) != "VERSION_CONFLICT" {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	require.EqualValues(t, 1, won.Load())
+	require.EqualValues(t, 34, w.get(t, id).Version)
 }
 
 func TestOwners_AnyOrderOfDeletionsAndDemotionsLeavesOne(t *testing.T) {
@@ -141,12 +159,12 @@ func TestOwners_AnyOrderOfDeletionsAndDemotionsLeavesOne(t *testing.T) {
 	}
 	w := setup(t, settings.Document{})
 	random := rand.New(rand.NewPCG(26, 8)) //nolint:gosec // seeded, so a failure can be repeated
+	var owners []ids.User
 	for round := range rounds {
-		var owners []ids.User
+		// Who is left of the rounds before is ended again.
 		for i := range 2 + random.IntN(5) {
 			owners = append(owners, w.add(t, fmt.Sprintf("owner-%d-%d", round, i), rbac.Owner))
 		}
-		// Those of the rounds before have been left with one: end that one too.
 		var wg sync.WaitGroup
 		for _, i := range random.Perm(len(owners)) {
 			id, remove := owners[i], random.IntN(2) == 0
