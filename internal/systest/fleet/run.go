@@ -88,7 +88,7 @@ func (r *run) all(ctx context.Context) (Summary, error) {
 	if err != nil {
 		return sum, err
 	}
-	defer watch.stop()
+	defer func() { _, _ = watch.stop() }() // asked for below; here only so that it ends
 	began := time.Now()
 	if err := r.provision(ctx); err != nil {
 		return sum, err
