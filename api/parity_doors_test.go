@@ -245,7 +245,7 @@ func errorAsJSON(t *testing.T, code, message string, all []*connect.ErrorDetail)
 	for i, d := range all {
 		m, err := connectproto.UnmarshalErrorDetail(d)
 		require.NoError(t, err)
-		details[i] = asJSON(t, m.(proto.Message))
+		details[i] = asJSON(t, m)
 	}
 	return map[string]any{"code": code, "message": message, "details": details}
 }

@@ -61,7 +61,7 @@ func newBase(ctx context.Context, c config.Config, process string, log *slog.Log
 			Budget: c.PoolBudget, Share: int32(c.PoolShare), //nolint:gosec // config allows 1 to 10000
 			// Room is made by closing an idle pool, which ends when the server has
 			// hung up: on a busy one that takes longer than on an idle one.
-			Wait: 2 * time.Second,
+			Wait:      2 * time.Second,
 			Configure: func(p *pgxpool.Config) { tune(p, process) },
 		}),
 	}
