@@ -111,7 +111,7 @@ func knockGET(t *testing.T, f *fake, k knock) (heard, bool) {
 func knockREST(t *testing.T, f *fake, k knock) (heard, bool) {
 	t.Helper()
 	rule := proto.GetExtension(k.method.desc.Options(), annotations.E_Http).(*annotations.HttpRule)
-	verb, template := pattern(rule)
+	verb, template := httpRule(rule)
 	m := k.msg.ProtoReflect()
 	inPath := map[string]bool{}
 	path := template
@@ -140,20 +140,6 @@ func pathFields(template string) (out []protoreflect.Name) {
 		out = append(out, protoreflect.Name(found[1]))
 	}
 	return out
-}
-
-func pattern(rule *annotations.HttpRule) (verb, path string) {
-	switch p := rule.GetPattern().(type) {
-	case *annotations.HttpRule_Get:
-		return http.MethodGet, p.Get
-	case *annotations.HttpRule_Post:
-		return http.MethodPost, p.Post
-	case *annotations.HttpRule_Patch:
-		return http.MethodPatch, p.Patch
-	case *annotations.HttpRule_Delete:
-		return http.MethodDelete, p.Delete
-	}
-	return "", ""
 }
 
 // without is a copy that lacks some fields.

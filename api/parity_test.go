@@ -46,7 +46,7 @@ func hollow(t *testing.T, m *method) proto.Message {
 	t.Helper()
 	out, err := newMessage(m.desc.Input())
 	require.NoError(t, err)
-	_, path := pattern(proto.GetExtension(m.desc.Options(), annotations.E_Http).(*annotations.HttpRule))
+	_, path := httpRule(proto.GetExtension(m.desc.Options(), annotations.E_Http).(*annotations.HttpRule))
 	for _, name := range pathFields(path) {
 		out.ProtoReflect().Set(m.desc.Input().Fields().ByName(name), protoreflect.ValueOfString("-"))
 	}

@@ -60,16 +60,7 @@ func (d *restDoor) mount(m *method) error {
 	rule, _ := proto.GetExtension(m.desc.Options(), annotations.E_Http).(*annotations.HttpRule)
 	b := binding{method: m, body: rule.GetBody() == "*"}
 	var path string
-	switch p := rule.GetPattern().(type) {
-	case *annotations.HttpRule_Get:
-		b.verb, path = http.MethodGet, p.Get
-	case *annotations.HttpRule_Post:
-		b.verb, path = http.MethodPost, p.Post
-	case *annotations.HttpRule_Patch:
-		b.verb, path = http.MethodPatch, p.Patch
-	case *annotations.HttpRule_Delete:
-		b.verb, path = http.MethodDelete, p.Delete
-	default:
+	if b.verb, path = httpRule(rule); b.verb == "" {
 		return fmt.Errorf("%s: no REST path", m.spec.Procedure)
 	}
 	if !b.body {
@@ -86,6 +77,22 @@ func (d *restDoor) mount(m *method) error {
 		}
 		*r.Context().Value(matchKey{}).(**match) = &match{b, params}
 	})
+}
+
+// httpRule answers the verb and path of a google.api.http option; both are
+// empty for a verb that the door does not serve.
+func httpRule(rule *annotations.HttpRule) (verb, path string) {
+	switch p := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		return http.MethodGet, p.Get
+	case *annotations.HttpRule_Post:
+		return http.MethodPost, p.Post
+	case *annotations.HttpRule_Patch:
+		return http.MethodPatch, p.Patch
+	case *annotations.HttpRule_Delete:
+		return http.MethodDelete, p.Delete
+	}
+	return "", ""
 }
 
 // queryFields lists the scalar fields that the path does not bind; a list is

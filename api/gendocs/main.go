@@ -12,6 +12,7 @@ import (
 const (
 	reasons    = "api/proto/tenantry/common/v1/reason.proto"
 	errorsPage = "docs/generated/errors.md"
+	permsPage  = "docs/generated/permissions.md"
 )
 
 func main() {
@@ -33,5 +34,8 @@ func run() error {
 	if err := os.MkdirAll("docs/generated", 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(errorsPage, []byte(page), 0o644)
+	if err := os.WriteFile(errorsPage, []byte(page), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(permsPage, []byte(api.PermissionsPage()), 0o644)
 }
