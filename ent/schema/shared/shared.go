@@ -24,7 +24,7 @@ func Table(name string) schema.Annotation { return entsql.Annotation{Table: name
 func Now() schema.Annotation { return entsql.DefaultExpr("now()") }
 
 // Bytewise makes a text column compare by its bytes, on every server alike:
-// lists sort and filter by it (docs/decisions/0010).
+// lists sort and filter by it (docs/decisions/0006).
 func Bytewise() schema.Annotation { return entsql.Annotation{Collation: "C"} }
 
 // Outbox rows are what must happen after a commit: written only in the
