@@ -39,6 +39,10 @@ func place(t *Tenant, field string) any {
 		return &t.State
 	case "schema_version":
 		return &t.SchemaVersion
+	case "max_users":
+		return &t.MaxUsers
+	case "version":
+		return &t.Version
 	case "created_at":
 		return &t.CreatedAt
 	case "activated_at":

@@ -55,12 +55,12 @@ func (Tenant) Fields() []ent.Field {
 			Comment("sealed under the data key; wiped once the invitation is written").
 			Annotations(annotations.Personally(annotations.Sealed)),
 		field.JSON("initial_settings", map[string]any{}),
-		field.Int("max_users").Default(0).Comment("what operators want the limit to be; 0: none"),
+		field.Int("max_users").Default(0).Comment("what operators want the limit to be; 0: none").Annotations(annotations.Listed()),
 		field.UUID("operation_id", uuid.UUID{}).Immutable(),
 		field.String("workflow_id").Default(""),
 		field.Int64("schema_version").Default(0).Annotations(annotations.Listed().Filter()),
 		field.String("schema_error").Default("").Comment("code of the last failed migration"),
-		field.Int64("version").Default(1),
+		field.Int64("version").Default(1).Annotations(annotations.Listed()),
 		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
 		field.Time("activated_at").Optional().Nillable().Annotations(annotations.Listed().Filter().Sort()),
 	}

@@ -636,8 +636,8 @@ type ListTenantsRequest struct {
 	// At most 3 of slug, name, created_at and activated_at,
 	// each with "-" in front for descending; created_at when absent.
 	Sort string `protobuf:"bytes,4,opt,name=sort,proto3" json:"sort,omitempty"`
-	// What each item shows, of id, slug, name, state, schema_version, created_at, activated_at
-	// and url;
+	// What each item shows, of id, slug, name, state, max_users, schema_version, version,
+	// created_at, activated_at and url;
 	// everything when absent.
 	Fields        string `protobuf:"bytes,5,opt,name=fields,proto3" json:"fields,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -327,8 +327,8 @@ export type ListTenantsRequest = Message<"tenantry.tenants.v1.ListTenantsRequest
   sort: string;
 
   /**
-   * What each item shows, of id, slug, name, state, schema_version, created_at, activated_at
-   * and url;
+   * What each item shows, of id, slug, name, state, max_users, schema_version, version,
+   * created_at, activated_at and url;
    * everything when absent.
    *
    * @generated from field: string fields = 5;
