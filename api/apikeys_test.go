@@ -14,17 +14,16 @@ import (
 	"tenantry/internal/rbac"
 )
 
-// organization is a tenant with its owner logged in.
+// organization is a tenant whose owner calls by token alone.
 type organization struct {
-	*world
-	host, owner string
+	*org
+	owner string
 }
 
 func newOrganization(t *testing.T) *organization {
 	t.Helper()
-	w := newWorld(t)
-	_, host := w.settle(t, "acme")
-	return &organization{w, host, w.logIn(t, host, "owner@acme.example")}
+	o := newOrg(t)
+	return &organization{o, o.owner.token}
 }
 
 func (o *organization) as(t *testing.T, bearer, method, path, body string) answer {
@@ -37,13 +36,6 @@ func (o *organization) key(t *testing.T, body string) (id, secret string) {
 	t.Helper()
 	a := o.as(t, o.owner, "POST", "/v1/api-keys", body)
 	return a.get(t, http.StatusOK, "key.id"), a.get(t, http.StatusOK, "secret")
-}
-
-func (o *organization) roleID(t *testing.T, name string) string {
-	t.Helper()
-	var id string
-	require.NoError(t, o.sql(t).QueryRow(t.Context(), `SELECT id::text FROM roles WHERE name = $1`, name).Scan(&id))
-	return id
 }
 
 func scopes(list ...string) string {
@@ -76,7 +68,7 @@ func TestAPIKeys_FollowTheirOwnersRightsOnTheNextRequest(t *testing.T) {
 	t.Parallel()
 	o := newOrganization(t)
 	_, mine := o.key(t, `{"name":"mine",`+scopes("users.read")+`}`)
-	account := o.as(t, o.owner, "POST", "/v1/service-accounts", `{"name":"robot","role_ids":["`+o.roleID(t, rbac.Auditor)+`"]}`)
+	account := o.as(t, o.owner, "POST", "/v1/service-accounts", `{"name":"robot","role_ids":["`+o.role(t, rbac.Auditor)+`"]}`)
 	robot := account.get(t, http.StatusOK, "id")
 	_, secret := o.key(t, `{"name":"bot",`+scopes("users.read", "users.delete")+`,"service_account_id":"`+robot+`"}`)
 	me := o.as(t, secret, "GET", "/v1/me", "")
@@ -149,12 +141,12 @@ func TestAPIKeys_ExpireAndAreNeverAboveTheirMaker(t *testing.T) {
 	require.Equal(t, "CREDENTIAL_INVALID", o.as(t, secret, "GET", "/v1/me", "").problem(t).Reason)
 
 	// An admin makes no key of what only owners may, nor touches an account that may it.
-	account := o.as(t, o.owner, "POST", "/v1/service-accounts", `{"name":"root","role_ids":["`+o.roleID(t, rbac.Owner)+`"]}`).get(t, http.StatusOK, "id")
-	_, err = o.sql(t).Exec(t.Context(), `UPDATE user_roles SET role_id = $1`, o.roleID(t, rbac.Admin))
+	account := o.as(t, o.owner, "POST", "/v1/service-accounts", `{"name":"root","role_ids":["`+o.role(t, rbac.Owner)+`"]}`).get(t, http.StatusOK, "id")
+	_, err = o.sql(t).Exec(t.Context(), `UPDATE user_roles SET role_id = $1`, o.role(t, rbac.Admin))
 	require.NoError(t, err)
 	for _, c := range []struct{ method, path, body string }{
 		{"POST", "/v1/api-keys", `{"name":"k",` + scopes("tenant.manage") + `}`},
-		{"POST", "/v1/service-accounts", `{"name":"other","role_ids":["` + o.roleID(t, rbac.Owner) + `"]}`},
+		{"POST", "/v1/service-accounts", `{"name":"other","role_ids":["` + o.role(t, rbac.Owner) + `"]}`},
 		{"PATCH", "/v1/service-accounts/" + account, `{"version":"1","name":"mine"}`},
 		{"DELETE", "/v1/service-accounts/" + account + "?version=1", ""},
 	} {

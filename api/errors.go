@@ -66,7 +66,10 @@ var statuses = map[connect.Code]int{
 // answerable answers the error a client gets for err; what it may not see
 // becomes the fixed internal error.
 func answerable(ctx context.Context, err error) *apperr.Error {
-	if e, ok := apperr.As(err); ok && e.Kind != apperr.Internal {
+	// A database that was not waited for is not one that is away: the caller's
+	// own deadline is said as such.
+	late := errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded)
+	if e, ok := apperr.As(err); ok && e.Kind != apperr.Internal && !late {
 		return e
 	}
 	var violations *protovalidate.ValidationError

@@ -14,6 +14,7 @@ import (
 
 	authv1 "tenantry/api/gen/tenantry/auth/v1"
 	"tenantry/internal/apperr"
+	"tenantry/internal/db"
 )
 
 func TestErrors_EveryKindHasACodeAndAStatus(t *testing.T) {
@@ -96,6 +97,28 @@ func TestErrors_ADeadlineIsUnavailableNotInternal(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, a.status)
 	require.Equal(t, "DEADLINE", a.problem(t).Reason)
 	require.NotContains(t, f.logs.String(), "internal error")
+}
+
+func TestErrors_ACallersOwnDeadlineIsNotBlamedOnTheDatabase(t *testing.T) {
+	t.Parallel()
+	own := make(chan struct{})
+	f := setup(t, func(f *fake) {
+		f.login = func(ctx context.Context, _ *authv1.LoginRequest) (*authv1.LoginResponse, error) {
+			cause := context.DeadlineExceeded // the database's own limit, not the caller's
+			select {
+			case <-own:
+			default:
+				<-ctx.Done()
+				cause = ctx.Err()
+			}
+			return nil, db.Classify(fmt.Errorf("query: %w", cause), "TENANT_UNREACHABLE")
+		}
+	})
+	c := call{method: "POST", host: acmeHost, path: loginRPC, body: goodLogin, header: map[string]string{"Connect-Timeout-Ms": "20"}}
+	require.Equal(t, "DEADLINE", f.do(t, c).problem(t).Reason)
+	close(own)
+	c.header = nil
+	require.Equal(t, "TENANT_UNREACHABLE", f.do(t, c).problem(t).Reason)
 }
 
 func TestErrors_AClientThatLeavesIsNoServerError(t *testing.T) {

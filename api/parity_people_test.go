@@ -56,7 +56,7 @@ var peopleScenes = map[string]func(*testing.T, scene) proto.Message{
 		return &usersv1.RestoreUserRequest{Id: id}
 	},
 	"SetUserRoles": func(t *testing.T, s scene) proto.Message {
-		return &usersv1.SetUserRolesRequest{Id: s.user(t), Version: 1, RoleIds: []string{s.roleID(t, "auditor"), s.roleID(t, "admin")}}
+		return &usersv1.SetUserRolesRequest{Id: s.user(t), Version: 1, RoleIds: []string{s.role(t, "auditor"), s.role(t, "admin")}}
 	},
 
 	"CreateRole": func(_ *testing.T, s scene) proto.Message {
@@ -74,7 +74,7 @@ var peopleScenes = map[string]func(*testing.T, scene) proto.Message{
 	},
 
 	"CreateInvitation": func(t *testing.T, s scene) proto.Message {
-		return &invitationsv1.CreateInvitationRequest{Email: s.email(), RoleIds: []string{s.roleID(t, "auditor")}, Locale: proto.String("de")}
+		return &invitationsv1.CreateInvitationRequest{Email: s.email(), RoleIds: []string{s.role(t, "auditor")}, Locale: proto.String("de")}
 	},
 	"GetInvitation": func(t *testing.T, s scene) proto.Message {
 		return &invitationsv1.GetInvitationRequest{Id: s.invitation(t)}

@@ -95,7 +95,7 @@ func (s scene) token(t *testing.T) string {
 // invitationToken invites somebody and answers the token of the mail.
 func (s scene) invitationToken(t *testing.T) string {
 	t.Helper()
-	s.as(t, s.owner, "POST", "/v1/invitations", `{"email":"`+s.email()+`","role_ids":["`+s.roleID(t, "member")+`"]}`).get(t, http.StatusOK, "id")
+	s.as(t, s.owner, "POST", "/v1/invitations", `{"email":"`+s.email()+`","role_ids":["`+s.role(t, "member")+`"]}`).get(t, http.StatusOK, "id")
 	return tokenOf(s.link(t, s.tenant(t), s.email()))
 }
 

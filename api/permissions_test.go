@@ -101,7 +101,7 @@ func (o *organization) person(t *testing.T, role string) string {
 	require.NoError(t, err)
 	o.fillIn(t, o.host, o.link(t, e.ID, email), nil)
 	_, err = o.sql(t).Exec(t.Context(), `
-		UPDATE user_roles SET role_id = $2 WHERE user_id = (SELECT id FROM users WHERE email_normalized = $1)`, email, o.roleID(t, role))
+		UPDATE user_roles SET role_id = $2 WHERE user_id = (SELECT id FROM users WHERE email_normalized = $1)`, email, o.role(t, role))
 	require.NoError(t, err)
 	return o.logIn(t, o.host, email)
 }
