@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/proto"
@@ -121,7 +122,13 @@ func (o *onceStream) Receive(msg any) error {
 	if err != nil {
 		return err
 	}
+	now := o.s.now()
 	sealed, ticket, err := o.s.replays.Begin(o.ctx, k, o.s.timeout)
+	if apperr.ReasonOf(err) == "IDEMPOTENCY_IN_FLIGHT" {
+		// The lock may be a repetition's, or that of a process that has died since
+		// it committed: once there is a mark, it answers.
+		return o.answered(k, now, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -131,8 +138,24 @@ func (o *onceStream) Receive(msg any) error {
 			return &db.ReplayError{Reply: reply}
 		}
 	}
-	o.ticket, o.call.Keyed = ticket, &edge.Keyed{Key: k, Now: o.s.now()}
+	o.ticket, o.call.Keyed = ticket, &edge.Keyed{Key: k, Now: now}
 	return nil
+}
+
+// answered is the first call's answer when its mark is there, busy otherwise.
+func (o *onceStream) answered(k db.MarkKey, now time.Time, busy error) error {
+	look := func() ([]byte, error) { return db.TenantMark(o.ctx, o.call.Lease, k, now) }
+	if o.call.Central {
+		look = func() ([]byte, error) { return o.s.centralMark(o.ctx, k, now) }
+	}
+	reply, err := look()
+	if err != nil {
+		return err
+	}
+	if reply == nil {
+		return busy
+	}
+	return &db.ReplayError{Reply: reply}
 }
 
 const replayPurpose = "idempotency-front"

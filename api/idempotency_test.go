@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
@@ -240,4 +241,38 @@ func TestVersions_ThirtyTwoWritersAreEachCountedOnce(t *testing.T) {
 	}
 	require.Positive(t, done)
 	require.Equal(t, fmt.Sprintf(`"%d"`, done+1), o.as(t, o.owner, "GET", "/v1/service-accounts/"+id, "").header.Get("ETag"))
+}
+
+// A process that dies between its commit and Redis leaves its lock behind; so
+// does a repetition that is under way. The mark answers all the same.
+func TestIdempotency_AStrandedLockDoesNotHideTheAnswer(t *testing.T) {
+	t.Parallel()
+	o := newOrganization(t)
+	client := o.withRedis(t)
+	for _, c := range []struct{ host, bearer, path, body, id string }{
+		{o.host, o.owner, "/v1/service-accounts", `{"name":"robot"}`, "id"},
+		{centralHost, o.operator, "/v1/tenants", order("stranded"), "id"},
+	} {
+		ask := func() answer {
+			return o.do(t, call{method: "POST", host: c.host, path: c.path, bearer: c.bearer, body: c.body, header: map[string]string{"Idempotency-Key": "stranded"}})
+		}
+		first := ask()
+		keys := map[string]string{}
+		for iter := client.Scan(t.Context(), 0, "tenantry:once:*", 100).Iterator(); iter.Next(t.Context()); {
+			// "D", the fingerprint, the reply: made a lock of the same fingerprint.
+			if v := client.Get(t.Context(), iter.Val()).Val(); len(v) > 33 && v[0] == 'D' {
+				keys[iter.Val()] = "L" + v[1:33] + "a dead process's"
+			}
+		}
+		for k, v := range keys {
+			require.NoError(t, client.Set(t.Context(), k, v, time.Minute).Err())
+		}
+		again := ask()
+		require.Equal(t, first.status, again.status, again.body)
+		require.Equal(t, first.get(t, first.status, c.id), again.get(t, first.status, c.id))
+		require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+		for k := range keys {
+			require.NoError(t, client.Del(t.Context(), k).Err())
+		}
+	}
 }

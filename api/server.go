@@ -94,8 +94,8 @@ type Deps struct {
 	APIKeys     *apikeys.Service
 	Hooks       *hooks.Service
 
-	// CentralKey answers the installation's data key.
-	CentralKey func(context.Context) (secrets.DataKey, error)
+	// Central is where the marks of operators' calls are.
+	Central *db.Central
 	// Replays answers repeated calls in front of the durable marks; nil
 	// leaves all to the marks.
 	Replays *replay.Front
@@ -111,6 +111,8 @@ type wiring struct {
 	operator  func(ctx context.Context, key string) (operators.Principal, error)
 	// centralKey is the installation's data key.
 	centralKey func(context.Context) (secrets.DataKey, error)
+	// centralMark is what a keyed call at the central host has answered.
+	centralMark func(context.Context, db.MarkKey, time.Time) ([]byte, error)
 	// originsOf answers the origins whose pages may call a tenant's API.
 	originsOf func(context.Context, tenants.Entry) ([]string, error)
 
@@ -156,7 +158,11 @@ func New(d Deps) (*Server, error) {
 	return build(d, wiring{
 		resolve: d.Directory.BySlug, lease: d.Router.LeaseEntry,
 		verify: d.Auth.VerifyAccess, principal: d.Auth.LoadPrincipal, apiKey: d.APIKeys.Authenticate, operator: d.Operators.Authenticate,
-		centralKey: d.CentralKey, originsOf: tenantOrigins(d.Router.LeaseEntry),
+		centralKey: d.Central.Key,
+		centralMark: func(ctx context.Context, k db.MarkKey, now time.Time) ([]byte, error) {
+			return db.CentralMark(ctx, d.Central, k, now)
+		},
+		originsOf:  tenantOrigins(d.Router.LeaseEntry),
 		verifyHook: d.Hooks.Verify, acceptHook: d.Hooks.Accept,
 		pages: pages.Deps{
 			URLs: urls, Now: d.Now,

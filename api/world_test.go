@@ -71,7 +71,7 @@ func newWorld(t *testing.T) *world {
 		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(now), Roles: rbac.New(now), Settings: settings.New(now), Invitations: invitations.New(now, hasher, nil),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
-		APIKeys: apikeys.New(now), CentralKey: in.Central.Key,
+		APIKeys: apikeys.New(now), Central: in.Central,
 	}
 	w.startMail(t, d, urls)
 	_, w.operator, err = d.Operators.Create(t.Context(), operators.CreateInput{Name: "tests", Scopes: operators.Scopes}, audit.System, "r1")

@@ -62,7 +62,7 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Operators:   operators.New(b.central, b.now),
 		Hooks:       hooks.New(b.central, b.now, b.bell),
 		APIKeys:     apikeys.New(b.now),
-		CentralKey:  b.central.Key,
+		Central:     b.central,
 		Replays:     replay.New(b.redis, func(down bool) { b.metrics.Fallback(metrics.Idempotency, down) }),
 	})
 	if err != nil {

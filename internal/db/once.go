@@ -117,6 +117,16 @@ func ErrKeyReused() error {
 		WithStatus(422)
 }
 
+// TenantMark is FindMark at a tenant, outside any effect.
+func TenantMark(ctx context.Context, l *Lease, k MarkKey, now time.Time) ([]byte, error) {
+	return InTenantRead(ctx, l, func(tx TenantTx) ([]byte, error) { return FindMark(ctx, tx, k, now) })
+}
+
+// CentralMark is TenantMark in the central database.
+func CentralMark(ctx context.Context, c *Central, k MarkKey, now time.Time) ([]byte, error) {
+	return InCentral(ctx, c, func(tx CentralTx) ([]byte, error) { return FindMark(ctx, tx, k, now) })
+}
+
 // FindMark answers the reply of a keyed call that has happened, nil when it
 // has not, and refuses a key that came with another request.
 func FindMark(ctx context.Context, tx Tx, k MarkKey, now time.Time) ([]byte, error) {
