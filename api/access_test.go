@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"tenantry/internal/apperr"
 	"tenantry/internal/clock"
@@ -83,4 +85,20 @@ func TestAccess_GarbageTakesNoDatabase(t *testing.T) {
 	a = f.do(t, call{method: "GET", host: acmeHost, path: "/v1/me", bearer: userToken})
 	require.Equal(t, "POOL_BUDGET", a.problem(t).Reason)
 	require.Equal(t, http.StatusServiceUnavailable, a.status)
+}
+
+func TestBearerToken_ReadsWhatRFC6750Says(t *testing.T) {
+	t.Parallel()
+	rule := regexp.MustCompile(`^(?i:bearer) +([A-Za-z0-9._~+/-]+=*)$`)
+	rapid.Check(t, func(t *rapid.T) {
+		header := rapid.SampledFrom([]string{"Bearer", "bearer", "BEARER", "Basic", "Bearer\t", "", " Bearer", "Bearerx"}).Draw(t, "scheme") +
+			rapid.StringMatching(` {0,2}`).Draw(t, "space") + rapid.StringMatching(`[A-Za-z0-9._~+/=, \tü-]{0,6}`).Draw(t, "token")
+		want := ""
+		if found := rule.FindStringSubmatch(strings.TrimSpace(header)); found != nil {
+			want = found[1]
+		}
+		if got := bearerToken(header); got != want {
+			t.Fatalf("%q: %q, not %q", header, got, want)
+		}
+	})
 }

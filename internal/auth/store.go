@@ -34,7 +34,8 @@ const principalSQL = `
 func loadPrincipal(ctx context.Context, l *db.Lease, c Claims, now time.Time) (Principal, error) {
 	p := Principal{User: c.User, Session: c.Session}
 	var roles []byte
-	err := l.Pool().QueryRow(ctx, principalSQL, c.Session.UUID(), c.User.UUID(), now, c.Version).
+	// Bare bytes go to the server as they are; a uuid.UUID would be written as text.
+	err := l.Pool().QueryRow(ctx, principalSQL, [16]byte(c.Session), [16]byte(c.User), now, c.Version).
 		Scan(&p.Name, &p.Email, &p.Version, &p.LoginCount, &p.LastLoginAt, &p.CreatedAt, &p.UpdatedAt, &p.Locale, &p.AuthTime, &p.AAL, &roles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Principal{}, errToken("CREDENTIAL_INVALID", "The access token is not valid here.")
