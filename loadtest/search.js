@@ -1,7 +1,7 @@
 // GET /v1/users?q=: a prefix, two words and a typo.
 import { asMe, judge, plan } from "./lib.js";
 
-export const options = plan(60, 200);
+export const options = plan(60, 150);
 
 const queries = ["kath", "grace hopper", "lovelase"];
 
