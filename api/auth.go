@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"tenantry/api/edge"
 	authv1 "tenantry/api/gen/tenantry/auth/v1"
 	"tenantry/internal/auth"
@@ -36,8 +34,19 @@ func (h *authHandler) Login(ctx context.Context, req *authv1.LoginRequest) (*aut
 	if err != nil {
 		return nil, err
 	}
-	return &authv1.LoginResponse{
-		AccessToken: r.AccessToken, TokenType: "Bearer", ExpiresIn: int32(r.ExpiresIn.Seconds()),
-		SessionId: r.Session.String(), SessionExpireTime: timestamppb.New(r.SessionExpires),
-	}, nil
+	return loginResponse(r), nil
+}
+
+func (h *authHandler) Refresh(ctx context.Context, req *authv1.RefreshRequest) (*authv1.TokenResponse, error) {
+	call := edge.From(ctx)
+	t, err := h.auth.Refresh(ctx, call.Lease, call.Tenant, req.GetRefreshToken(), call.Meta())
+	if err != nil {
+		return nil, err
+	}
+	return tokenResponse(t), nil
+}
+
+func (h *authHandler) Logout(ctx context.Context, req *authv1.LogoutRequest) (*authv1.LogoutResponse, error) {
+	call := edge.From(ctx)
+	return &authv1.LogoutResponse{}, h.auth.Logout(ctx, call.Lease, req.GetRefreshToken(), call.Meta())
 }

@@ -47,6 +47,7 @@ var catalogue = map[commonv1.Reason]entry{
 	commonv1.Reason_REASON_ADDRESS_NOT_ALLOWED:       {Kind: apperr.Forbidden},
 	commonv1.Reason_REASON_FORM_FOREIGN:              {Kind: apperr.Forbidden},
 	commonv1.Reason_REASON_FORM_EXPIRED:              {Kind: apperr.Forbidden},
+	commonv1.Reason_REASON_REFRESH_INVALID:           {Kind: apperr.Unauthenticated},
 	commonv1.Reason_REASON_TENANT_NOT_ACTIVE:         {Kind: apperr.Precondition},
 	commonv1.Reason_REASON_TENANT_NOT_FOUND:          {Kind: apperr.NotFound},
 	commonv1.Reason_REASON_TENANT_UNREACHABLE:        {Kind: apperr.Unavailable},

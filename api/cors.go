@@ -45,7 +45,7 @@ const (
 
 // What a page may send and read, beyond what every page may.
 var (
-	corsRequest = append(connectcors.AllowedHeaders(), "Authorization", "Idempotency-Key", "If-Match", "X-Request-Id", "Accept-Language")
+	corsRequest = append(connectcors.AllowedHeaders(), "Authorization", "Idempotency-Key", "If-Match", "X-Request-Id", "Accept-Language", headerDevice)
 	corsExposed = append(connectcors.ExposedHeaders(),
 		"ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id", "Idempotency-Replayed", "Location", "Content-Language")
 	corsMethods = append(connectcors.AllowedMethods(), http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete)

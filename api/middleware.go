@@ -25,6 +25,7 @@ import (
 const (
 	headerRequestID = "X-Request-Id"
 	headerHSTS      = "Strict-Transport-Security"
+	headerDevice    = "Tenantry-Device"
 )
 
 // defaultTimeout is above the longest wait an RPC offers, 25 s.
@@ -78,7 +79,9 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 func (s *Server) begin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(raw http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		call := &edge.Call{RequestID: r.Header.Get(headerRequestID), Problem: wantsProblem(r.Header)}
+		call := &edge.Call{
+			RequestID: r.Header.Get(headerRequestID), Problem: wantsProblem(r.Header), UserAgent: r.UserAgent(), DeviceToken: r.Header.Get(headerDevice),
+		}
 		if l, asked := i18n.Negotiate(strings.Join(r.Header.Values("Accept-Language"), ",")); asked {
 			call.AskedLocale = l
 		}

@@ -92,6 +92,12 @@ func (s scene) token(t *testing.T) string {
 	return tokenOf(s.link(t, s.tenant(t), s.email()))
 }
 
+// refreshToken is of a session of its own.
+func (s scene) refreshToken(t *testing.T) string {
+	t.Helper()
+	return s.as(t, "", "POST", "/v1/auth/login", `{"email":"owner@acme.example","password":"`+goodPassword+`"}`).get(t, http.StatusOK, "refresh_token")
+}
+
 // invitationToken invites somebody and answers the token of the mail.
 func (s scene) invitationToken(t *testing.T) string {
 	t.Helper()
@@ -116,6 +122,12 @@ var scenes = map[string]func(*testing.T, scene) proto.Message{
 	},
 	"Login": func(*testing.T, scene) proto.Message {
 		return &authv1.LoginRequest{Email: "owner@acme.example", Password: goodPassword}
+	},
+	"Refresh": func(t *testing.T, s scene) proto.Message {
+		return &authv1.RefreshRequest{RefreshToken: s.refreshToken(t)}
+	},
+	"Logout": func(t *testing.T, s scene) proto.Message {
+		return &authv1.LogoutRequest{RefreshToken: s.refreshToken(t)}
 	},
 	"AcceptInvitation": func(t *testing.T, s scene) proto.Message {
 		return &invitationsv1.AcceptInvitationRequest{Token: s.invitationToken(t), Name: "P", Password: goodPassword}

@@ -61,6 +61,7 @@ const (
 type fake struct {
 	// What this file does not answer is unimplemented.
 	tenantsv1connect.UnimplementedTenantServiceHandler
+	authv1connect.UnimplementedAuthServiceHandler
 
 	deps   Deps
 	wiring wiring

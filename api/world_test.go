@@ -21,6 +21,7 @@ import (
 	"tenantry/internal/mail"
 	"tenantry/internal/mailbox"
 	"tenantry/internal/mailer"
+	"tenantry/internal/notices"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
 	"tenantry/internal/outbox"
@@ -91,12 +92,13 @@ func (w *world) startMail(t *testing.T, d Deps, urls tenants.URLs) {
 	t.Cleanup(func() { _ = w.mailbox.Close() })
 	sender, err := mail.NewSender("smtp://"+w.mailbox.SMTPAddr(), "Tenantry <no-reply@tenantry.example>")
 	require.NoError(t, err)
-	w.mailer = mailer.New(mailer.Deps{
-		Directory: w.directory, URLs: urls, Sender: sender, Now: clock.System, Log: testdb.Log(),
-		Drafts: map[string]mailer.DraftFunc{
-			auth.MailVerify: d.Auth.DraftVerification, auth.MailResend: d.Auth.DraftVerification, invitations.MailInvitation: d.Invitations.Draft,
-		},
-	})
+	drafts := map[string]mailer.DraftFunc{
+		auth.MailVerify: d.Auth.DraftVerification, auth.MailResend: d.Auth.DraftVerification, invitations.MailInvitation: d.Invitations.Draft,
+	}
+	for _, kind := range notices.Kinds {
+		drafts[string(kind)] = notices.New(clock.System).Draft
+	}
+	w.mailer = mailer.New(mailer.Deps{Directory: w.directory, URLs: urls, Sender: sender, Now: clock.System, Log: testdb.Log(), Drafts: drafts})
 }
 
 // birth does what the workflow does for a reservation.

@@ -34,6 +34,9 @@ const (
 type Call struct {
 	RequestID string
 	ClientIP  netip.Addr
+	UserAgent string
+	// DeviceToken is the header Tenantry-Device, not looked at yet.
+	DeviceToken string
 	// Locale is the language of the answer, and AskedLocale the same when the
 	// client has asked for one that we speak, else empty: mails then use the
 	// organization's own.
@@ -110,4 +113,6 @@ func (c *Call) Member() rbac.Actor {
 }
 
 // Meta is what the account use cases keep of a request.
-func (c *Call) Meta() auth.Meta { return auth.Meta{RequestID: c.RequestID, IP: c.ClientIP} }
+func (c *Call) Meta() auth.Meta {
+	return auth.Meta{RequestID: c.RequestID, IP: c.ClientIP, UserAgent: c.UserAgent, DeviceToken: c.DeviceToken}
+}

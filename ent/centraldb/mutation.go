@@ -6674,6 +6674,8 @@ type SigningKeyMutation struct {
 	public_key    *[]byte
 	private_key   *[]byte
 	created_at    *time.Time
+	activates_at  *time.Time
+	expires_at    *time.Time
 	retired_at    *time.Time
 	clearedFields map[string]struct{}
 	tenant        *uuid.UUID
@@ -6931,6 +6933,91 @@ func (m *SigningKeyMutation) ResetCreatedAt() {
 	m.created_at = nil
 }
 
+// SetActivatesAt sets the "activates_at" field.
+func (m *SigningKeyMutation) SetActivatesAt(t time.Time) {
+	m.activates_at = &t
+}
+
+// ActivatesAt returns the value of the "activates_at" field in the mutation.
+func (m *SigningKeyMutation) ActivatesAt() (r time.Time, exists bool) {
+	v := m.activates_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldActivatesAt returns the old "activates_at" field's value of the SigningKey entity.
+// If the SigningKey object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SigningKeyMutation) OldActivatesAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldActivatesAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldActivatesAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldActivatesAt: %w", err)
+	}
+	return oldValue.ActivatesAt, nil
+}
+
+// ResetActivatesAt resets all changes to the "activates_at" field.
+func (m *SigningKeyMutation) ResetActivatesAt() {
+	m.activates_at = nil
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (m *SigningKeyMutation) SetExpiresAt(t time.Time) {
+	m.expires_at = &t
+}
+
+// ExpiresAt returns the value of the "expires_at" field in the mutation.
+func (m *SigningKeyMutation) ExpiresAt() (r time.Time, exists bool) {
+	v := m.expires_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldExpiresAt returns the old "expires_at" field's value of the SigningKey entity.
+// If the SigningKey object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SigningKeyMutation) OldExpiresAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldExpiresAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldExpiresAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldExpiresAt: %w", err)
+	}
+	return oldValue.ExpiresAt, nil
+}
+
+// ClearExpiresAt clears the value of the "expires_at" field.
+func (m *SigningKeyMutation) ClearExpiresAt() {
+	m.expires_at = nil
+	m.clearedFields[signingkey.FieldExpiresAt] = struct{}{}
+}
+
+// ExpiresAtCleared returns if the "expires_at" field was cleared in this mutation.
+func (m *SigningKeyMutation) ExpiresAtCleared() bool {
+	_, ok := m.clearedFields[signingkey.FieldExpiresAt]
+	return ok
+}
+
+// ResetExpiresAt resets all changes to the "expires_at" field.
+func (m *SigningKeyMutation) ResetExpiresAt() {
+	m.expires_at = nil
+	delete(m.clearedFields, signingkey.FieldExpiresAt)
+}
+
 // SetRetiredAt sets the "retired_at" field.
 func (m *SigningKeyMutation) SetRetiredAt(t time.Time) {
 	m.retired_at = &t
@@ -7041,7 +7128,7 @@ func (m *SigningKeyMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *SigningKeyMutation) Fields() []string {
-	fields := make([]string, 0, 5)
+	fields := make([]string, 0, 7)
 	if m.tenant != nil {
 		fields = append(fields, signingkey.FieldTenantID)
 	}
@@ -7053,6 +7140,12 @@ func (m *SigningKeyMutation) Fields() []string {
 	}
 	if m.created_at != nil {
 		fields = append(fields, signingkey.FieldCreatedAt)
+	}
+	if m.activates_at != nil {
+		fields = append(fields, signingkey.FieldActivatesAt)
+	}
+	if m.expires_at != nil {
+		fields = append(fields, signingkey.FieldExpiresAt)
 	}
 	if m.retired_at != nil {
 		fields = append(fields, signingkey.FieldRetiredAt)
@@ -7073,6 +7166,10 @@ func (m *SigningKeyMutation) Field(name string) (ent.Value, bool) {
 		return m.PrivateKey()
 	case signingkey.FieldCreatedAt:
 		return m.CreatedAt()
+	case signingkey.FieldActivatesAt:
+		return m.ActivatesAt()
+	case signingkey.FieldExpiresAt:
+		return m.ExpiresAt()
 	case signingkey.FieldRetiredAt:
 		return m.RetiredAt()
 	}
@@ -7092,6 +7189,10 @@ func (m *SigningKeyMutation) OldField(ctx context.Context, name string) (ent.Val
 		return m.OldPrivateKey(ctx)
 	case signingkey.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
+	case signingkey.FieldActivatesAt:
+		return m.OldActivatesAt(ctx)
+	case signingkey.FieldExpiresAt:
+		return m.OldExpiresAt(ctx)
 	case signingkey.FieldRetiredAt:
 		return m.OldRetiredAt(ctx)
 	}
@@ -7131,6 +7232,20 @@ func (m *SigningKeyMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetCreatedAt(v)
 		return nil
+	case signingkey.FieldActivatesAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetActivatesAt(v)
+		return nil
+	case signingkey.FieldExpiresAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetExpiresAt(v)
+		return nil
 	case signingkey.FieldRetiredAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -7168,6 +7283,9 @@ func (m *SigningKeyMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *SigningKeyMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(signingkey.FieldExpiresAt) {
+		fields = append(fields, signingkey.FieldExpiresAt)
+	}
 	if m.FieldCleared(signingkey.FieldRetiredAt) {
 		fields = append(fields, signingkey.FieldRetiredAt)
 	}
@@ -7185,6 +7303,9 @@ func (m *SigningKeyMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *SigningKeyMutation) ClearField(name string) error {
 	switch name {
+	case signingkey.FieldExpiresAt:
+		m.ClearExpiresAt()
+		return nil
 	case signingkey.FieldRetiredAt:
 		m.ClearRetiredAt()
 		return nil
@@ -7207,6 +7328,12 @@ func (m *SigningKeyMutation) ResetField(name string) error {
 		return nil
 	case signingkey.FieldCreatedAt:
 		m.ResetCreatedAt()
+		return nil
+	case signingkey.FieldActivatesAt:
+		m.ResetActivatesAt()
+		return nil
+	case signingkey.FieldExpiresAt:
+		m.ResetExpiresAt()
 		return nil
 	case signingkey.FieldRetiredAt:
 		m.ResetRetiredAt()

@@ -120,6 +120,10 @@ func init() {
 	signingkeyDescCreatedAt := signingkeyFields[4].Descriptor()
 	// signingkey.DefaultCreatedAt holds the default value on creation for the created_at field.
 	signingkey.DefaultCreatedAt = signingkeyDescCreatedAt.Default.(func() time.Time)
+	// signingkeyDescActivatesAt is the schema descriptor for activates_at field.
+	signingkeyDescActivatesAt := signingkeyFields[5].Descriptor()
+	// signingkey.DefaultActivatesAt holds the default value on creation for the activates_at field.
+	signingkey.DefaultActivatesAt = signingkeyDescActivatesAt.Default.(func() time.Time)
 	tenantFields := central.Tenant{}.Fields()
 	_ = tenantFields
 	// tenantDescState is the schema descriptor for state field.

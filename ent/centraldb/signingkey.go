@@ -28,6 +28,10 @@ type SigningKey struct {
 	PrivateKey []byte `json:"private_key,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
+	// signs from then on; published before, so that every verifier knows it
+	ActivatesAt time.Time `json:"activates_at,omitempty"`
+	// verifies no more: the last token it signed has expired
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	// signs no more
 	RetiredAt *time.Time `json:"retired_at,omitempty"`
 	// Edges holds the relations/edges for other nodes in the graph.
@@ -63,7 +67,7 @@ func (*SigningKey) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case signingkey.FieldPublicKey, signingkey.FieldPrivateKey:
 			values[i] = new([]byte)
-		case signingkey.FieldCreatedAt, signingkey.FieldRetiredAt:
+		case signingkey.FieldCreatedAt, signingkey.FieldActivatesAt, signingkey.FieldExpiresAt, signingkey.FieldRetiredAt:
 			values[i] = new(sql.NullTime)
 		case signingkey.FieldID, signingkey.FieldTenantID:
 			values[i] = new(uuid.UUID)
@@ -111,6 +115,19 @@ func (_m *SigningKey) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
 			} else if value.Valid {
 				_m.CreatedAt = value.Time
+			}
+		case signingkey.FieldActivatesAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field activates_at", values[i])
+			} else if value.Valid {
+				_m.ActivatesAt = value.Time
+			}
+		case signingkey.FieldExpiresAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field expires_at", values[i])
+			} else if value.Valid {
+				_m.ExpiresAt = new(time.Time)
+				*_m.ExpiresAt = value.Time
 			}
 		case signingkey.FieldRetiredAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
@@ -171,6 +188,14 @@ func (_m *SigningKey) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))
+	builder.WriteString(", ")
+	builder.WriteString("activates_at=")
+	builder.WriteString(_m.ActivatesAt.Format(time.ANSIC))
+	builder.WriteString(", ")
+	if v := _m.ExpiresAt; v != nil {
+		builder.WriteString("expires_at=")
+		builder.WriteString(v.Format(time.ANSIC))
+	}
 	builder.WriteString(", ")
 	if v := _m.RetiredAt; v != nil {
 		builder.WriteString("retired_at=")

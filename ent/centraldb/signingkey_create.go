@@ -57,6 +57,34 @@ func (_c *SigningKeyCreate) SetNillableCreatedAt(v *time.Time) *SigningKeyCreate
 	return _c
 }
 
+// SetActivatesAt sets the "activates_at" field.
+func (_c *SigningKeyCreate) SetActivatesAt(v time.Time) *SigningKeyCreate {
+	_c.mutation.SetActivatesAt(v)
+	return _c
+}
+
+// SetNillableActivatesAt sets the "activates_at" field if the given value is not nil.
+func (_c *SigningKeyCreate) SetNillableActivatesAt(v *time.Time) *SigningKeyCreate {
+	if v != nil {
+		_c.SetActivatesAt(*v)
+	}
+	return _c
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (_c *SigningKeyCreate) SetExpiresAt(v time.Time) *SigningKeyCreate {
+	_c.mutation.SetExpiresAt(v)
+	return _c
+}
+
+// SetNillableExpiresAt sets the "expires_at" field if the given value is not nil.
+func (_c *SigningKeyCreate) SetNillableExpiresAt(v *time.Time) *SigningKeyCreate {
+	if v != nil {
+		_c.SetExpiresAt(*v)
+	}
+	return _c
+}
+
 // SetRetiredAt sets the "retired_at" field.
 func (_c *SigningKeyCreate) SetRetiredAt(v time.Time) *SigningKeyCreate {
 	_c.mutation.SetRetiredAt(v)
@@ -121,6 +149,10 @@ func (_c *SigningKeyCreate) defaults() {
 		v := signingkey.DefaultCreatedAt()
 		_c.mutation.SetCreatedAt(v)
 	}
+	if _, ok := _c.mutation.ActivatesAt(); !ok {
+		v := signingkey.DefaultActivatesAt()
+		_c.mutation.SetActivatesAt(v)
+	}
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -184,6 +216,14 @@ func (_c *SigningKeyCreate) createSpec() (*SigningKey, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(signingkey.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
+	}
+	if value, ok := _c.mutation.ActivatesAt(); ok {
+		_spec.SetField(signingkey.FieldActivatesAt, field.TypeTime, value)
+		_node.ActivatesAt = value
+	}
+	if value, ok := _c.mutation.ExpiresAt(); ok {
+		_spec.SetField(signingkey.FieldExpiresAt, field.TypeTime, value)
+		_node.ExpiresAt = &value
 	}
 	if value, ok := _c.mutation.RetiredAt(); ok {
 		_spec.SetField(signingkey.FieldRetiredAt, field.TypeTime, value)
@@ -258,6 +298,24 @@ type (
 	}
 )
 
+// SetExpiresAt sets the "expires_at" field.
+func (u *SigningKeyUpsert) SetExpiresAt(v time.Time) *SigningKeyUpsert {
+	u.Set(signingkey.FieldExpiresAt, v)
+	return u
+}
+
+// UpdateExpiresAt sets the "expires_at" field to the value that was provided on create.
+func (u *SigningKeyUpsert) UpdateExpiresAt() *SigningKeyUpsert {
+	u.SetExcluded(signingkey.FieldExpiresAt)
+	return u
+}
+
+// ClearExpiresAt clears the value of the "expires_at" field.
+func (u *SigningKeyUpsert) ClearExpiresAt() *SigningKeyUpsert {
+	u.SetNull(signingkey.FieldExpiresAt)
+	return u
+}
+
 // SetRetiredAt sets the "retired_at" field.
 func (u *SigningKeyUpsert) SetRetiredAt(v time.Time) *SigningKeyUpsert {
 	u.Set(signingkey.FieldRetiredAt, v)
@@ -305,6 +363,9 @@ func (u *SigningKeyUpsertOne) UpdateNewValues() *SigningKeyUpsertOne {
 		if _, exists := u.create.mutation.CreatedAt(); exists {
 			s.SetIgnore(signingkey.FieldCreatedAt)
 		}
+		if _, exists := u.create.mutation.ActivatesAt(); exists {
+			s.SetIgnore(signingkey.FieldActivatesAt)
+		}
 	}))
 	return u
 }
@@ -334,6 +395,27 @@ func (u *SigningKeyUpsertOne) Update(set func(*SigningKeyUpsert)) *SigningKeyUps
 		set(&SigningKeyUpsert{UpdateSet: update})
 	}))
 	return u
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (u *SigningKeyUpsertOne) SetExpiresAt(v time.Time) *SigningKeyUpsertOne {
+	return u.Update(func(s *SigningKeyUpsert) {
+		s.SetExpiresAt(v)
+	})
+}
+
+// UpdateExpiresAt sets the "expires_at" field to the value that was provided on create.
+func (u *SigningKeyUpsertOne) UpdateExpiresAt() *SigningKeyUpsertOne {
+	return u.Update(func(s *SigningKeyUpsert) {
+		s.UpdateExpiresAt()
+	})
+}
+
+// ClearExpiresAt clears the value of the "expires_at" field.
+func (u *SigningKeyUpsertOne) ClearExpiresAt() *SigningKeyUpsertOne {
+	return u.Update(func(s *SigningKeyUpsert) {
+		s.ClearExpiresAt()
+	})
 }
 
 // SetRetiredAt sets the "retired_at" field.
@@ -552,6 +634,9 @@ func (u *SigningKeyUpsertBulk) UpdateNewValues() *SigningKeyUpsertBulk {
 			if _, exists := b.mutation.CreatedAt(); exists {
 				s.SetIgnore(signingkey.FieldCreatedAt)
 			}
+			if _, exists := b.mutation.ActivatesAt(); exists {
+				s.SetIgnore(signingkey.FieldActivatesAt)
+			}
 		}
 	}))
 	return u
@@ -582,6 +667,27 @@ func (u *SigningKeyUpsertBulk) Update(set func(*SigningKeyUpsert)) *SigningKeyUp
 		set(&SigningKeyUpsert{UpdateSet: update})
 	}))
 	return u
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (u *SigningKeyUpsertBulk) SetExpiresAt(v time.Time) *SigningKeyUpsertBulk {
+	return u.Update(func(s *SigningKeyUpsert) {
+		s.SetExpiresAt(v)
+	})
+}
+
+// UpdateExpiresAt sets the "expires_at" field to the value that was provided on create.
+func (u *SigningKeyUpsertBulk) UpdateExpiresAt() *SigningKeyUpsertBulk {
+	return u.Update(func(s *SigningKeyUpsert) {
+		s.UpdateExpiresAt()
+	})
+}
+
+// ClearExpiresAt clears the value of the "expires_at" field.
+func (u *SigningKeyUpsertBulk) ClearExpiresAt() *SigningKeyUpsertBulk {
+	return u.Update(func(s *SigningKeyUpsert) {
+		s.ClearExpiresAt()
+	})
 }
 
 // SetRetiredAt sets the "retired_at" field.

@@ -29,6 +29,26 @@ func (_u *SigningKeyUpdate) Where(ps ...predicate.SigningKey) *SigningKeyUpdate 
 	return _u
 }
 
+// SetExpiresAt sets the "expires_at" field.
+func (_u *SigningKeyUpdate) SetExpiresAt(v time.Time) *SigningKeyUpdate {
+	_u.mutation.SetExpiresAt(v)
+	return _u
+}
+
+// SetNillableExpiresAt sets the "expires_at" field if the given value is not nil.
+func (_u *SigningKeyUpdate) SetNillableExpiresAt(v *time.Time) *SigningKeyUpdate {
+	if v != nil {
+		_u.SetExpiresAt(*v)
+	}
+	return _u
+}
+
+// ClearExpiresAt clears the value of the "expires_at" field.
+func (_u *SigningKeyUpdate) ClearExpiresAt() *SigningKeyUpdate {
+	_u.mutation.ClearExpiresAt()
+	return _u
+}
+
 // SetRetiredAt sets the "retired_at" field.
 func (_u *SigningKeyUpdate) SetRetiredAt(v time.Time) *SigningKeyUpdate {
 	_u.mutation.SetRetiredAt(v)
@@ -107,6 +127,12 @@ func (_u *SigningKeyUpdate) sqlSave(ctx context.Context) (_node int, err error) 
 			}
 		}
 	}
+	if value, ok := _u.mutation.ExpiresAt(); ok {
+		_spec.SetField(signingkey.FieldExpiresAt, field.TypeTime, value)
+	}
+	if _u.mutation.ExpiresAtCleared() {
+		_spec.ClearField(signingkey.FieldExpiresAt, field.TypeTime)
+	}
 	if value, ok := _u.mutation.RetiredAt(); ok {
 		_spec.SetField(signingkey.FieldRetiredAt, field.TypeTime, value)
 	}
@@ -133,6 +159,26 @@ type SigningKeyUpdateOne struct {
 	hooks     []Hook
 	mutation  *SigningKeyMutation
 	modifiers []func(*sql.UpdateBuilder)
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (_u *SigningKeyUpdateOne) SetExpiresAt(v time.Time) *SigningKeyUpdateOne {
+	_u.mutation.SetExpiresAt(v)
+	return _u
+}
+
+// SetNillableExpiresAt sets the "expires_at" field if the given value is not nil.
+func (_u *SigningKeyUpdateOne) SetNillableExpiresAt(v *time.Time) *SigningKeyUpdateOne {
+	if v != nil {
+		_u.SetExpiresAt(*v)
+	}
+	return _u
+}
+
+// ClearExpiresAt clears the value of the "expires_at" field.
+func (_u *SigningKeyUpdateOne) ClearExpiresAt() *SigningKeyUpdateOne {
+	_u.mutation.ClearExpiresAt()
+	return _u
 }
 
 // SetRetiredAt sets the "retired_at" field.
@@ -242,6 +288,12 @@ func (_u *SigningKeyUpdateOne) sqlSave(ctx context.Context) (_node *SigningKey, 
 				ps[i](selector)
 			}
 		}
+	}
+	if value, ok := _u.mutation.ExpiresAt(); ok {
+		_spec.SetField(signingkey.FieldExpiresAt, field.TypeTime, value)
+	}
+	if _u.mutation.ExpiresAtCleared() {
+		_spec.ClearField(signingkey.FieldExpiresAt, field.TypeTime)
 	}
 	if value, ok := _u.mutation.RetiredAt(); ok {
 		_spec.SetField(signingkey.FieldRetiredAt, field.TypeTime, value)

@@ -13,9 +13,15 @@ import (
 
 	"tenantry/ent/tenantdb/apikey"
 	"tenantry/ent/tenantdb/audit"
+	"tenantry/ent/tenantdb/backupcode"
+	"tenantry/ent/tenantdb/emailchange"
+	"tenantry/ent/tenantdb/factorreset"
 	"tenantry/ent/tenantdb/idempotencymark"
 	"tenantry/ent/tenantdb/invitation"
+	"tenantry/ent/tenantdb/logincounter"
 	"tenantry/ent/tenantdb/loginevent"
+	"tenantry/ent/tenantdb/magiclink"
+	"tenantry/ent/tenantdb/mfachallenge"
 	"tenantry/ent/tenantdb/onetimevalue"
 	"tenantry/ent/tenantdb/operation"
 	"tenantry/ent/tenantdb/outbox"
@@ -26,6 +32,7 @@ import (
 	"tenantry/ent/tenantdb/session"
 	"tenantry/ent/tenantdb/settings"
 	"tenantry/ent/tenantdb/subjectkey"
+	"tenantry/ent/tenantdb/totpfactor"
 	"tenantry/ent/tenantdb/user"
 	"tenantry/ent/tenantdb/userrole"
 
@@ -45,12 +52,24 @@ type Client struct {
 	APIKey *APIKeyClient
 	// Audit is the client for interacting with the Audit builders.
 	Audit *AuditClient
+	// BackupCode is the client for interacting with the BackupCode builders.
+	BackupCode *BackupCodeClient
+	// EmailChange is the client for interacting with the EmailChange builders.
+	EmailChange *EmailChangeClient
+	// FactorReset is the client for interacting with the FactorReset builders.
+	FactorReset *FactorResetClient
 	// IdempotencyMark is the client for interacting with the IdempotencyMark builders.
 	IdempotencyMark *IdempotencyMarkClient
 	// Invitation is the client for interacting with the Invitation builders.
 	Invitation *InvitationClient
+	// LoginCounter is the client for interacting with the LoginCounter builders.
+	LoginCounter *LoginCounterClient
 	// LoginEvent is the client for interacting with the LoginEvent builders.
 	LoginEvent *LoginEventClient
+	// MFAChallenge is the client for interacting with the MFAChallenge builders.
+	MFAChallenge *MFAChallengeClient
+	// MagicLink is the client for interacting with the MagicLink builders.
+	MagicLink *MagicLinkClient
 	// OneTimeValue is the client for interacting with the OneTimeValue builders.
 	OneTimeValue *OneTimeValueClient
 	// Operation is the client for interacting with the Operation builders.
@@ -71,6 +90,8 @@ type Client struct {
 	Settings *SettingsClient
 	// SubjectKey is the client for interacting with the SubjectKey builders.
 	SubjectKey *SubjectKeyClient
+	// TOTPFactor is the client for interacting with the TOTPFactor builders.
+	TOTPFactor *TOTPFactorClient
 	// User is the client for interacting with the User builders.
 	User *UserClient
 	// UserRole is the client for interacting with the UserRole builders.
@@ -88,9 +109,15 @@ func (c *Client) init() {
 	c.Schema = migrate.NewSchema(c.driver)
 	c.APIKey = NewAPIKeyClient(c.config)
 	c.Audit = NewAuditClient(c.config)
+	c.BackupCode = NewBackupCodeClient(c.config)
+	c.EmailChange = NewEmailChangeClient(c.config)
+	c.FactorReset = NewFactorResetClient(c.config)
 	c.IdempotencyMark = NewIdempotencyMarkClient(c.config)
 	c.Invitation = NewInvitationClient(c.config)
+	c.LoginCounter = NewLoginCounterClient(c.config)
 	c.LoginEvent = NewLoginEventClient(c.config)
+	c.MFAChallenge = NewMFAChallengeClient(c.config)
+	c.MagicLink = NewMagicLinkClient(c.config)
 	c.OneTimeValue = NewOneTimeValueClient(c.config)
 	c.Operation = NewOperationClient(c.config)
 	c.Outbox = NewOutboxClient(c.config)
@@ -101,6 +128,7 @@ func (c *Client) init() {
 	c.Session = NewSessionClient(c.config)
 	c.Settings = NewSettingsClient(c.config)
 	c.SubjectKey = NewSubjectKeyClient(c.config)
+	c.TOTPFactor = NewTOTPFactorClient(c.config)
 	c.User = NewUserClient(c.config)
 	c.UserRole = NewUserRoleClient(c.config)
 }
@@ -197,9 +225,15 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		config:             cfg,
 		APIKey:             NewAPIKeyClient(cfg),
 		Audit:              NewAuditClient(cfg),
+		BackupCode:         NewBackupCodeClient(cfg),
+		EmailChange:        NewEmailChangeClient(cfg),
+		FactorReset:        NewFactorResetClient(cfg),
 		IdempotencyMark:    NewIdempotencyMarkClient(cfg),
 		Invitation:         NewInvitationClient(cfg),
+		LoginCounter:       NewLoginCounterClient(cfg),
 		LoginEvent:         NewLoginEventClient(cfg),
+		MFAChallenge:       NewMFAChallengeClient(cfg),
+		MagicLink:          NewMagicLinkClient(cfg),
 		OneTimeValue:       NewOneTimeValueClient(cfg),
 		Operation:          NewOperationClient(cfg),
 		Outbox:             NewOutboxClient(cfg),
@@ -210,6 +244,7 @@ func (c *Client) Tx(ctx context.Context) (*Tx, error) {
 		Session:            NewSessionClient(cfg),
 		Settings:           NewSettingsClient(cfg),
 		SubjectKey:         NewSubjectKeyClient(cfg),
+		TOTPFactor:         NewTOTPFactorClient(cfg),
 		User:               NewUserClient(cfg),
 		UserRole:           NewUserRoleClient(cfg),
 	}, nil
@@ -233,9 +268,15 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		config:             cfg,
 		APIKey:             NewAPIKeyClient(cfg),
 		Audit:              NewAuditClient(cfg),
+		BackupCode:         NewBackupCodeClient(cfg),
+		EmailChange:        NewEmailChangeClient(cfg),
+		FactorReset:        NewFactorResetClient(cfg),
 		IdempotencyMark:    NewIdempotencyMarkClient(cfg),
 		Invitation:         NewInvitationClient(cfg),
+		LoginCounter:       NewLoginCounterClient(cfg),
 		LoginEvent:         NewLoginEventClient(cfg),
+		MFAChallenge:       NewMFAChallengeClient(cfg),
+		MagicLink:          NewMagicLinkClient(cfg),
 		OneTimeValue:       NewOneTimeValueClient(cfg),
 		Operation:          NewOperationClient(cfg),
 		Outbox:             NewOutboxClient(cfg),
@@ -246,6 +287,7 @@ func (c *Client) BeginTx(ctx context.Context, opts *sql.TxOptions) (*Tx, error) 
 		Session:            NewSessionClient(cfg),
 		Settings:           NewSettingsClient(cfg),
 		SubjectKey:         NewSubjectKeyClient(cfg),
+		TOTPFactor:         NewTOTPFactorClient(cfg),
 		User:               NewUserClient(cfg),
 		UserRole:           NewUserRoleClient(cfg),
 	}, nil
@@ -277,10 +319,11 @@ func (c *Client) Close() error {
 // In order to add hooks to a specific client, call: `client.Node.Use(...)`.
 func (c *Client) Use(hooks ...Hook) {
 	for _, n := range []interface{ Use(...Hook) }{
-		c.APIKey, c.Audit, c.IdempotencyMark, c.Invitation, c.LoginEvent,
-		c.OneTimeValue, c.Operation, c.Outbox, c.Registration, c.Role,
+		c.APIKey, c.Audit, c.BackupCode, c.EmailChange, c.FactorReset,
+		c.IdempotencyMark, c.Invitation, c.LoginCounter, c.LoginEvent, c.MFAChallenge,
+		c.MagicLink, c.OneTimeValue, c.Operation, c.Outbox, c.Registration, c.Role,
 		c.ServiceAccount, c.ServiceAccountRole, c.Session, c.Settings, c.SubjectKey,
-		c.User, c.UserRole,
+		c.TOTPFactor, c.User, c.UserRole,
 	} {
 		n.Use(hooks...)
 	}
@@ -290,10 +333,11 @@ func (c *Client) Use(hooks ...Hook) {
 // In order to add interceptors to a specific client, call: `client.Node.Intercept(...)`.
 func (c *Client) Intercept(interceptors ...Interceptor) {
 	for _, n := range []interface{ Intercept(...Interceptor) }{
-		c.APIKey, c.Audit, c.IdempotencyMark, c.Invitation, c.LoginEvent,
-		c.OneTimeValue, c.Operation, c.Outbox, c.Registration, c.Role,
+		c.APIKey, c.Audit, c.BackupCode, c.EmailChange, c.FactorReset,
+		c.IdempotencyMark, c.Invitation, c.LoginCounter, c.LoginEvent, c.MFAChallenge,
+		c.MagicLink, c.OneTimeValue, c.Operation, c.Outbox, c.Registration, c.Role,
 		c.ServiceAccount, c.ServiceAccountRole, c.Session, c.Settings, c.SubjectKey,
-		c.User, c.UserRole,
+		c.TOTPFactor, c.User, c.UserRole,
 	} {
 		n.Intercept(interceptors...)
 	}
@@ -306,12 +350,24 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.APIKey.mutate(ctx, m)
 	case *AuditMutation:
 		return c.Audit.mutate(ctx, m)
+	case *BackupCodeMutation:
+		return c.BackupCode.mutate(ctx, m)
+	case *EmailChangeMutation:
+		return c.EmailChange.mutate(ctx, m)
+	case *FactorResetMutation:
+		return c.FactorReset.mutate(ctx, m)
 	case *IdempotencyMarkMutation:
 		return c.IdempotencyMark.mutate(ctx, m)
 	case *InvitationMutation:
 		return c.Invitation.mutate(ctx, m)
+	case *LoginCounterMutation:
+		return c.LoginCounter.mutate(ctx, m)
 	case *LoginEventMutation:
 		return c.LoginEvent.mutate(ctx, m)
+	case *MFAChallengeMutation:
+		return c.MFAChallenge.mutate(ctx, m)
+	case *MagicLinkMutation:
+		return c.MagicLink.mutate(ctx, m)
 	case *OneTimeValueMutation:
 		return c.OneTimeValue.mutate(ctx, m)
 	case *OperationMutation:
@@ -332,6 +388,8 @@ func (c *Client) Mutate(ctx context.Context, m Mutation) (Value, error) {
 		return c.Settings.mutate(ctx, m)
 	case *SubjectKeyMutation:
 		return c.SubjectKey.mutate(ctx, m)
+	case *TOTPFactorMutation:
+		return c.TOTPFactor.mutate(ctx, m)
 	case *UserMutation:
 		return c.User.mutate(ctx, m)
 	case *UserRoleMutation:
@@ -639,6 +697,453 @@ func (c *AuditClient) mutate(ctx context.Context, m *AuditMutation) (Value, erro
 	}
 }
 
+// BackupCodeClient is a client for the BackupCode schema.
+type BackupCodeClient struct {
+	config
+}
+
+// NewBackupCodeClient returns a client for the BackupCode from the given config.
+func NewBackupCodeClient(c config) *BackupCodeClient {
+	return &BackupCodeClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `backupcode.Hooks(f(g(h())))`.
+func (c *BackupCodeClient) Use(hooks ...Hook) {
+	c.hooks.BackupCode = append(c.hooks.BackupCode, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `backupcode.Intercept(f(g(h())))`.
+func (c *BackupCodeClient) Intercept(interceptors ...Interceptor) {
+	c.inters.BackupCode = append(c.inters.BackupCode, interceptors...)
+}
+
+// Create returns a builder for creating a BackupCode entity.
+func (c *BackupCodeClient) Create() *BackupCodeCreate {
+	mutation := newBackupCodeMutation(c.config, OpCreate)
+	return &BackupCodeCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of BackupCode entities.
+func (c *BackupCodeClient) CreateBulk(builders ...*BackupCodeCreate) *BackupCodeCreateBulk {
+	return &BackupCodeCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *BackupCodeClient) MapCreateBulk(slice any, setFunc func(*BackupCodeCreate, int)) *BackupCodeCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &BackupCodeCreateBulk{err: fmt.Errorf("calling to BackupCodeClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*BackupCodeCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &BackupCodeCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for BackupCode.
+func (c *BackupCodeClient) Update() *BackupCodeUpdate {
+	mutation := newBackupCodeMutation(c.config, OpUpdate)
+	return &BackupCodeUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *BackupCodeClient) UpdateOne(_m *BackupCode) *BackupCodeUpdateOne {
+	mutation := newBackupCodeMutation(c.config, OpUpdateOne, withBackupCode(_m))
+	return &BackupCodeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *BackupCodeClient) UpdateOneID(id uuid.UUID) *BackupCodeUpdateOne {
+	mutation := newBackupCodeMutation(c.config, OpUpdateOne, withBackupCodeID(id))
+	return &BackupCodeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for BackupCode.
+func (c *BackupCodeClient) Delete() *BackupCodeDelete {
+	mutation := newBackupCodeMutation(c.config, OpDelete)
+	return &BackupCodeDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *BackupCodeClient) DeleteOne(_m *BackupCode) *BackupCodeDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *BackupCodeClient) DeleteOneID(id uuid.UUID) *BackupCodeDeleteOne {
+	builder := c.Delete().Where(backupcode.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &BackupCodeDeleteOne{builder}
+}
+
+// Query returns a query builder for BackupCode.
+func (c *BackupCodeClient) Query() *BackupCodeQuery {
+	return &BackupCodeQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeBackupCode},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a BackupCode entity by its id.
+func (c *BackupCodeClient) Get(ctx context.Context, id uuid.UUID) (*BackupCode, error) {
+	return c.Query().Where(backupcode.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *BackupCodeClient) GetX(ctx context.Context, id uuid.UUID) *BackupCode {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a BackupCode.
+func (c *BackupCodeClient) QueryUser(_m *BackupCode) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(backupcode.Table, backupcode.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, backupcode.UserTable, backupcode.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *BackupCodeClient) Hooks() []Hook {
+	return c.hooks.BackupCode
+}
+
+// Interceptors returns the client interceptors.
+func (c *BackupCodeClient) Interceptors() []Interceptor {
+	return c.inters.BackupCode
+}
+
+func (c *BackupCodeClient) mutate(ctx context.Context, m *BackupCodeMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&BackupCodeCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&BackupCodeUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&BackupCodeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&BackupCodeDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown BackupCode mutation op: %q", m.Op())
+	}
+}
+
+// EmailChangeClient is a client for the EmailChange schema.
+type EmailChangeClient struct {
+	config
+}
+
+// NewEmailChangeClient returns a client for the EmailChange from the given config.
+func NewEmailChangeClient(c config) *EmailChangeClient {
+	return &EmailChangeClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `emailchange.Hooks(f(g(h())))`.
+func (c *EmailChangeClient) Use(hooks ...Hook) {
+	c.hooks.EmailChange = append(c.hooks.EmailChange, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `emailchange.Intercept(f(g(h())))`.
+func (c *EmailChangeClient) Intercept(interceptors ...Interceptor) {
+	c.inters.EmailChange = append(c.inters.EmailChange, interceptors...)
+}
+
+// Create returns a builder for creating a EmailChange entity.
+func (c *EmailChangeClient) Create() *EmailChangeCreate {
+	mutation := newEmailChangeMutation(c.config, OpCreate)
+	return &EmailChangeCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of EmailChange entities.
+func (c *EmailChangeClient) CreateBulk(builders ...*EmailChangeCreate) *EmailChangeCreateBulk {
+	return &EmailChangeCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *EmailChangeClient) MapCreateBulk(slice any, setFunc func(*EmailChangeCreate, int)) *EmailChangeCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &EmailChangeCreateBulk{err: fmt.Errorf("calling to EmailChangeClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*EmailChangeCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &EmailChangeCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for EmailChange.
+func (c *EmailChangeClient) Update() *EmailChangeUpdate {
+	mutation := newEmailChangeMutation(c.config, OpUpdate)
+	return &EmailChangeUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *EmailChangeClient) UpdateOne(_m *EmailChange) *EmailChangeUpdateOne {
+	mutation := newEmailChangeMutation(c.config, OpUpdateOne, withEmailChange(_m))
+	return &EmailChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *EmailChangeClient) UpdateOneID(id uuid.UUID) *EmailChangeUpdateOne {
+	mutation := newEmailChangeMutation(c.config, OpUpdateOne, withEmailChangeID(id))
+	return &EmailChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for EmailChange.
+func (c *EmailChangeClient) Delete() *EmailChangeDelete {
+	mutation := newEmailChangeMutation(c.config, OpDelete)
+	return &EmailChangeDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *EmailChangeClient) DeleteOne(_m *EmailChange) *EmailChangeDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *EmailChangeClient) DeleteOneID(id uuid.UUID) *EmailChangeDeleteOne {
+	builder := c.Delete().Where(emailchange.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &EmailChangeDeleteOne{builder}
+}
+
+// Query returns a query builder for EmailChange.
+func (c *EmailChangeClient) Query() *EmailChangeQuery {
+	return &EmailChangeQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeEmailChange},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a EmailChange entity by its id.
+func (c *EmailChangeClient) Get(ctx context.Context, id uuid.UUID) (*EmailChange, error) {
+	return c.Query().Where(emailchange.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *EmailChangeClient) GetX(ctx context.Context, id uuid.UUID) *EmailChange {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a EmailChange.
+func (c *EmailChangeClient) QueryUser(_m *EmailChange) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(emailchange.Table, emailchange.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, emailchange.UserTable, emailchange.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *EmailChangeClient) Hooks() []Hook {
+	return c.hooks.EmailChange
+}
+
+// Interceptors returns the client interceptors.
+func (c *EmailChangeClient) Interceptors() []Interceptor {
+	return c.inters.EmailChange
+}
+
+func (c *EmailChangeClient) mutate(ctx context.Context, m *EmailChangeMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&EmailChangeCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&EmailChangeUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&EmailChangeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&EmailChangeDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown EmailChange mutation op: %q", m.Op())
+	}
+}
+
+// FactorResetClient is a client for the FactorReset schema.
+type FactorResetClient struct {
+	config
+}
+
+// NewFactorResetClient returns a client for the FactorReset from the given config.
+func NewFactorResetClient(c config) *FactorResetClient {
+	return &FactorResetClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `factorreset.Hooks(f(g(h())))`.
+func (c *FactorResetClient) Use(hooks ...Hook) {
+	c.hooks.FactorReset = append(c.hooks.FactorReset, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `factorreset.Intercept(f(g(h())))`.
+func (c *FactorResetClient) Intercept(interceptors ...Interceptor) {
+	c.inters.FactorReset = append(c.inters.FactorReset, interceptors...)
+}
+
+// Create returns a builder for creating a FactorReset entity.
+func (c *FactorResetClient) Create() *FactorResetCreate {
+	mutation := newFactorResetMutation(c.config, OpCreate)
+	return &FactorResetCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of FactorReset entities.
+func (c *FactorResetClient) CreateBulk(builders ...*FactorResetCreate) *FactorResetCreateBulk {
+	return &FactorResetCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *FactorResetClient) MapCreateBulk(slice any, setFunc func(*FactorResetCreate, int)) *FactorResetCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &FactorResetCreateBulk{err: fmt.Errorf("calling to FactorResetClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*FactorResetCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &FactorResetCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for FactorReset.
+func (c *FactorResetClient) Update() *FactorResetUpdate {
+	mutation := newFactorResetMutation(c.config, OpUpdate)
+	return &FactorResetUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *FactorResetClient) UpdateOne(_m *FactorReset) *FactorResetUpdateOne {
+	mutation := newFactorResetMutation(c.config, OpUpdateOne, withFactorReset(_m))
+	return &FactorResetUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *FactorResetClient) UpdateOneID(id uuid.UUID) *FactorResetUpdateOne {
+	mutation := newFactorResetMutation(c.config, OpUpdateOne, withFactorResetID(id))
+	return &FactorResetUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for FactorReset.
+func (c *FactorResetClient) Delete() *FactorResetDelete {
+	mutation := newFactorResetMutation(c.config, OpDelete)
+	return &FactorResetDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *FactorResetClient) DeleteOne(_m *FactorReset) *FactorResetDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *FactorResetClient) DeleteOneID(id uuid.UUID) *FactorResetDeleteOne {
+	builder := c.Delete().Where(factorreset.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &FactorResetDeleteOne{builder}
+}
+
+// Query returns a query builder for FactorReset.
+func (c *FactorResetClient) Query() *FactorResetQuery {
+	return &FactorResetQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeFactorReset},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a FactorReset entity by its id.
+func (c *FactorResetClient) Get(ctx context.Context, id uuid.UUID) (*FactorReset, error) {
+	return c.Query().Where(factorreset.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *FactorResetClient) GetX(ctx context.Context, id uuid.UUID) *FactorReset {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a FactorReset.
+func (c *FactorResetClient) QueryUser(_m *FactorReset) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(factorreset.Table, factorreset.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, factorreset.UserTable, factorreset.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *FactorResetClient) Hooks() []Hook {
+	return c.hooks.FactorReset
+}
+
+// Interceptors returns the client interceptors.
+func (c *FactorResetClient) Interceptors() []Interceptor {
+	return c.inters.FactorReset
+}
+
+func (c *FactorResetClient) mutate(ctx context.Context, m *FactorResetMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&FactorResetCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&FactorResetUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&FactorResetUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&FactorResetDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown FactorReset mutation op: %q", m.Op())
+	}
+}
+
 // IdempotencyMarkClient is a client for the IdempotencyMark schema.
 type IdempotencyMarkClient struct {
 	config
@@ -905,6 +1410,139 @@ func (c *InvitationClient) mutate(ctx context.Context, m *InvitationMutation) (V
 	}
 }
 
+// LoginCounterClient is a client for the LoginCounter schema.
+type LoginCounterClient struct {
+	config
+}
+
+// NewLoginCounterClient returns a client for the LoginCounter from the given config.
+func NewLoginCounterClient(c config) *LoginCounterClient {
+	return &LoginCounterClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `logincounter.Hooks(f(g(h())))`.
+func (c *LoginCounterClient) Use(hooks ...Hook) {
+	c.hooks.LoginCounter = append(c.hooks.LoginCounter, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `logincounter.Intercept(f(g(h())))`.
+func (c *LoginCounterClient) Intercept(interceptors ...Interceptor) {
+	c.inters.LoginCounter = append(c.inters.LoginCounter, interceptors...)
+}
+
+// Create returns a builder for creating a LoginCounter entity.
+func (c *LoginCounterClient) Create() *LoginCounterCreate {
+	mutation := newLoginCounterMutation(c.config, OpCreate)
+	return &LoginCounterCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of LoginCounter entities.
+func (c *LoginCounterClient) CreateBulk(builders ...*LoginCounterCreate) *LoginCounterCreateBulk {
+	return &LoginCounterCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *LoginCounterClient) MapCreateBulk(slice any, setFunc func(*LoginCounterCreate, int)) *LoginCounterCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &LoginCounterCreateBulk{err: fmt.Errorf("calling to LoginCounterClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*LoginCounterCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &LoginCounterCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for LoginCounter.
+func (c *LoginCounterClient) Update() *LoginCounterUpdate {
+	mutation := newLoginCounterMutation(c.config, OpUpdate)
+	return &LoginCounterUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *LoginCounterClient) UpdateOne(_m *LoginCounter) *LoginCounterUpdateOne {
+	mutation := newLoginCounterMutation(c.config, OpUpdateOne, withLoginCounter(_m))
+	return &LoginCounterUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *LoginCounterClient) UpdateOneID(id uuid.UUID) *LoginCounterUpdateOne {
+	mutation := newLoginCounterMutation(c.config, OpUpdateOne, withLoginCounterID(id))
+	return &LoginCounterUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for LoginCounter.
+func (c *LoginCounterClient) Delete() *LoginCounterDelete {
+	mutation := newLoginCounterMutation(c.config, OpDelete)
+	return &LoginCounterDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *LoginCounterClient) DeleteOne(_m *LoginCounter) *LoginCounterDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *LoginCounterClient) DeleteOneID(id uuid.UUID) *LoginCounterDeleteOne {
+	builder := c.Delete().Where(logincounter.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &LoginCounterDeleteOne{builder}
+}
+
+// Query returns a query builder for LoginCounter.
+func (c *LoginCounterClient) Query() *LoginCounterQuery {
+	return &LoginCounterQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeLoginCounter},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a LoginCounter entity by its id.
+func (c *LoginCounterClient) Get(ctx context.Context, id uuid.UUID) (*LoginCounter, error) {
+	return c.Query().Where(logincounter.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *LoginCounterClient) GetX(ctx context.Context, id uuid.UUID) *LoginCounter {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *LoginCounterClient) Hooks() []Hook {
+	return c.hooks.LoginCounter
+}
+
+// Interceptors returns the client interceptors.
+func (c *LoginCounterClient) Interceptors() []Interceptor {
+	return c.inters.LoginCounter
+}
+
+func (c *LoginCounterClient) mutate(ctx context.Context, m *LoginCounterMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&LoginCounterCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&LoginCounterUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&LoginCounterUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&LoginCounterDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown LoginCounter mutation op: %q", m.Op())
+	}
+}
+
 // LoginEventClient is a client for the LoginEvent schema.
 type LoginEventClient struct {
 	config
@@ -1035,6 +1673,288 @@ func (c *LoginEventClient) mutate(ctx context.Context, m *LoginEventMutation) (V
 		return (&LoginEventDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
 	default:
 		return nil, fmt.Errorf("tenantdb: unknown LoginEvent mutation op: %q", m.Op())
+	}
+}
+
+// MFAChallengeClient is a client for the MFAChallenge schema.
+type MFAChallengeClient struct {
+	config
+}
+
+// NewMFAChallengeClient returns a client for the MFAChallenge from the given config.
+func NewMFAChallengeClient(c config) *MFAChallengeClient {
+	return &MFAChallengeClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `mfachallenge.Hooks(f(g(h())))`.
+func (c *MFAChallengeClient) Use(hooks ...Hook) {
+	c.hooks.MFAChallenge = append(c.hooks.MFAChallenge, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `mfachallenge.Intercept(f(g(h())))`.
+func (c *MFAChallengeClient) Intercept(interceptors ...Interceptor) {
+	c.inters.MFAChallenge = append(c.inters.MFAChallenge, interceptors...)
+}
+
+// Create returns a builder for creating a MFAChallenge entity.
+func (c *MFAChallengeClient) Create() *MFAChallengeCreate {
+	mutation := newMFAChallengeMutation(c.config, OpCreate)
+	return &MFAChallengeCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of MFAChallenge entities.
+func (c *MFAChallengeClient) CreateBulk(builders ...*MFAChallengeCreate) *MFAChallengeCreateBulk {
+	return &MFAChallengeCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *MFAChallengeClient) MapCreateBulk(slice any, setFunc func(*MFAChallengeCreate, int)) *MFAChallengeCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &MFAChallengeCreateBulk{err: fmt.Errorf("calling to MFAChallengeClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*MFAChallengeCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &MFAChallengeCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for MFAChallenge.
+func (c *MFAChallengeClient) Update() *MFAChallengeUpdate {
+	mutation := newMFAChallengeMutation(c.config, OpUpdate)
+	return &MFAChallengeUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *MFAChallengeClient) UpdateOne(_m *MFAChallenge) *MFAChallengeUpdateOne {
+	mutation := newMFAChallengeMutation(c.config, OpUpdateOne, withMFAChallenge(_m))
+	return &MFAChallengeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *MFAChallengeClient) UpdateOneID(id uuid.UUID) *MFAChallengeUpdateOne {
+	mutation := newMFAChallengeMutation(c.config, OpUpdateOne, withMFAChallengeID(id))
+	return &MFAChallengeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for MFAChallenge.
+func (c *MFAChallengeClient) Delete() *MFAChallengeDelete {
+	mutation := newMFAChallengeMutation(c.config, OpDelete)
+	return &MFAChallengeDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *MFAChallengeClient) DeleteOne(_m *MFAChallenge) *MFAChallengeDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *MFAChallengeClient) DeleteOneID(id uuid.UUID) *MFAChallengeDeleteOne {
+	builder := c.Delete().Where(mfachallenge.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &MFAChallengeDeleteOne{builder}
+}
+
+// Query returns a query builder for MFAChallenge.
+func (c *MFAChallengeClient) Query() *MFAChallengeQuery {
+	return &MFAChallengeQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeMFAChallenge},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a MFAChallenge entity by its id.
+func (c *MFAChallengeClient) Get(ctx context.Context, id uuid.UUID) (*MFAChallenge, error) {
+	return c.Query().Where(mfachallenge.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *MFAChallengeClient) GetX(ctx context.Context, id uuid.UUID) *MFAChallenge {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a MFAChallenge.
+func (c *MFAChallengeClient) QueryUser(_m *MFAChallenge) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(mfachallenge.Table, mfachallenge.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.M2O, true, mfachallenge.UserTable, mfachallenge.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *MFAChallengeClient) Hooks() []Hook {
+	return c.hooks.MFAChallenge
+}
+
+// Interceptors returns the client interceptors.
+func (c *MFAChallengeClient) Interceptors() []Interceptor {
+	return c.inters.MFAChallenge
+}
+
+func (c *MFAChallengeClient) mutate(ctx context.Context, m *MFAChallengeMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&MFAChallengeCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&MFAChallengeUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&MFAChallengeUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&MFAChallengeDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown MFAChallenge mutation op: %q", m.Op())
+	}
+}
+
+// MagicLinkClient is a client for the MagicLink schema.
+type MagicLinkClient struct {
+	config
+}
+
+// NewMagicLinkClient returns a client for the MagicLink from the given config.
+func NewMagicLinkClient(c config) *MagicLinkClient {
+	return &MagicLinkClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `magiclink.Hooks(f(g(h())))`.
+func (c *MagicLinkClient) Use(hooks ...Hook) {
+	c.hooks.MagicLink = append(c.hooks.MagicLink, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `magiclink.Intercept(f(g(h())))`.
+func (c *MagicLinkClient) Intercept(interceptors ...Interceptor) {
+	c.inters.MagicLink = append(c.inters.MagicLink, interceptors...)
+}
+
+// Create returns a builder for creating a MagicLink entity.
+func (c *MagicLinkClient) Create() *MagicLinkCreate {
+	mutation := newMagicLinkMutation(c.config, OpCreate)
+	return &MagicLinkCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of MagicLink entities.
+func (c *MagicLinkClient) CreateBulk(builders ...*MagicLinkCreate) *MagicLinkCreateBulk {
+	return &MagicLinkCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *MagicLinkClient) MapCreateBulk(slice any, setFunc func(*MagicLinkCreate, int)) *MagicLinkCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &MagicLinkCreateBulk{err: fmt.Errorf("calling to MagicLinkClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*MagicLinkCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &MagicLinkCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for MagicLink.
+func (c *MagicLinkClient) Update() *MagicLinkUpdate {
+	mutation := newMagicLinkMutation(c.config, OpUpdate)
+	return &MagicLinkUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *MagicLinkClient) UpdateOne(_m *MagicLink) *MagicLinkUpdateOne {
+	mutation := newMagicLinkMutation(c.config, OpUpdateOne, withMagicLink(_m))
+	return &MagicLinkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *MagicLinkClient) UpdateOneID(id uuid.UUID) *MagicLinkUpdateOne {
+	mutation := newMagicLinkMutation(c.config, OpUpdateOne, withMagicLinkID(id))
+	return &MagicLinkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for MagicLink.
+func (c *MagicLinkClient) Delete() *MagicLinkDelete {
+	mutation := newMagicLinkMutation(c.config, OpDelete)
+	return &MagicLinkDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *MagicLinkClient) DeleteOne(_m *MagicLink) *MagicLinkDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *MagicLinkClient) DeleteOneID(id uuid.UUID) *MagicLinkDeleteOne {
+	builder := c.Delete().Where(magiclink.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &MagicLinkDeleteOne{builder}
+}
+
+// Query returns a query builder for MagicLink.
+func (c *MagicLinkClient) Query() *MagicLinkQuery {
+	return &MagicLinkQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeMagicLink},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a MagicLink entity by its id.
+func (c *MagicLinkClient) Get(ctx context.Context, id uuid.UUID) (*MagicLink, error) {
+	return c.Query().Where(magiclink.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *MagicLinkClient) GetX(ctx context.Context, id uuid.UUID) *MagicLink {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// Hooks returns the client hooks.
+func (c *MagicLinkClient) Hooks() []Hook {
+	return c.hooks.MagicLink
+}
+
+// Interceptors returns the client interceptors.
+func (c *MagicLinkClient) Interceptors() []Interceptor {
+	return c.inters.MagicLink
+}
+
+func (c *MagicLinkClient) mutate(ctx context.Context, m *MagicLinkMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&MagicLinkCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&MagicLinkUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&MagicLinkUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&MagicLinkDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown MagicLink mutation op: %q", m.Op())
 	}
 }
 
@@ -2479,6 +3399,155 @@ func (c *SubjectKeyClient) mutate(ctx context.Context, m *SubjectKeyMutation) (V
 	}
 }
 
+// TOTPFactorClient is a client for the TOTPFactor schema.
+type TOTPFactorClient struct {
+	config
+}
+
+// NewTOTPFactorClient returns a client for the TOTPFactor from the given config.
+func NewTOTPFactorClient(c config) *TOTPFactorClient {
+	return &TOTPFactorClient{config: c}
+}
+
+// Use adds a list of mutation hooks to the hooks stack.
+// A call to `Use(f, g, h)` equals to `totpfactor.Hooks(f(g(h())))`.
+func (c *TOTPFactorClient) Use(hooks ...Hook) {
+	c.hooks.TOTPFactor = append(c.hooks.TOTPFactor, hooks...)
+}
+
+// Intercept adds a list of query interceptors to the interceptors stack.
+// A call to `Intercept(f, g, h)` equals to `totpfactor.Intercept(f(g(h())))`.
+func (c *TOTPFactorClient) Intercept(interceptors ...Interceptor) {
+	c.inters.TOTPFactor = append(c.inters.TOTPFactor, interceptors...)
+}
+
+// Create returns a builder for creating a TOTPFactor entity.
+func (c *TOTPFactorClient) Create() *TOTPFactorCreate {
+	mutation := newTOTPFactorMutation(c.config, OpCreate)
+	return &TOTPFactorCreate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// CreateBulk returns a builder for creating a bulk of TOTPFactor entities.
+func (c *TOTPFactorClient) CreateBulk(builders ...*TOTPFactorCreate) *TOTPFactorCreateBulk {
+	return &TOTPFactorCreateBulk{config: c.config, builders: builders}
+}
+
+// MapCreateBulk creates a bulk creation builder from the given slice. For each item in the slice, the function creates
+// a builder and applies setFunc on it.
+func (c *TOTPFactorClient) MapCreateBulk(slice any, setFunc func(*TOTPFactorCreate, int)) *TOTPFactorCreateBulk {
+	rv := reflect.ValueOf(slice)
+	if rv.Kind() != reflect.Slice {
+		return &TOTPFactorCreateBulk{err: fmt.Errorf("calling to TOTPFactorClient.MapCreateBulk with wrong type %T, need slice", slice)}
+	}
+	builders := make([]*TOTPFactorCreate, rv.Len())
+	for i := 0; i < rv.Len(); i++ {
+		builders[i] = c.Create()
+		setFunc(builders[i], i)
+	}
+	return &TOTPFactorCreateBulk{config: c.config, builders: builders}
+}
+
+// Update returns an update builder for TOTPFactor.
+func (c *TOTPFactorClient) Update() *TOTPFactorUpdate {
+	mutation := newTOTPFactorMutation(c.config, OpUpdate)
+	return &TOTPFactorUpdate{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOne returns an update builder for the given entity.
+func (c *TOTPFactorClient) UpdateOne(_m *TOTPFactor) *TOTPFactorUpdateOne {
+	mutation := newTOTPFactorMutation(c.config, OpUpdateOne, withTOTPFactor(_m))
+	return &TOTPFactorUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// UpdateOneID returns an update builder for the given id.
+func (c *TOTPFactorClient) UpdateOneID(id uuid.UUID) *TOTPFactorUpdateOne {
+	mutation := newTOTPFactorMutation(c.config, OpUpdateOne, withTOTPFactorID(id))
+	return &TOTPFactorUpdateOne{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// Delete returns a delete builder for TOTPFactor.
+func (c *TOTPFactorClient) Delete() *TOTPFactorDelete {
+	mutation := newTOTPFactorMutation(c.config, OpDelete)
+	return &TOTPFactorDelete{config: c.config, hooks: c.Hooks(), mutation: mutation}
+}
+
+// DeleteOne returns a builder for deleting the given entity.
+func (c *TOTPFactorClient) DeleteOne(_m *TOTPFactor) *TOTPFactorDeleteOne {
+	return c.DeleteOneID(_m.ID)
+}
+
+// DeleteOneID returns a builder for deleting the given entity by its id.
+func (c *TOTPFactorClient) DeleteOneID(id uuid.UUID) *TOTPFactorDeleteOne {
+	builder := c.Delete().Where(totpfactor.ID(id))
+	builder.mutation.id = &id
+	builder.mutation.op = OpDeleteOne
+	return &TOTPFactorDeleteOne{builder}
+}
+
+// Query returns a query builder for TOTPFactor.
+func (c *TOTPFactorClient) Query() *TOTPFactorQuery {
+	return &TOTPFactorQuery{
+		config: c.config,
+		ctx:    &QueryContext{Type: TypeTOTPFactor},
+		inters: c.Interceptors(),
+	}
+}
+
+// Get returns a TOTPFactor entity by its id.
+func (c *TOTPFactorClient) Get(ctx context.Context, id uuid.UUID) (*TOTPFactor, error) {
+	return c.Query().Where(totpfactor.ID(id)).Only(ctx)
+}
+
+// GetX is like Get, but panics if an error occurs.
+func (c *TOTPFactorClient) GetX(ctx context.Context, id uuid.UUID) *TOTPFactor {
+	obj, err := c.Get(ctx, id)
+	if err != nil {
+		panic(err)
+	}
+	return obj
+}
+
+// QueryUser queries the user edge of a TOTPFactor.
+func (c *TOTPFactorClient) QueryUser(_m *TOTPFactor) *UserQuery {
+	query := (&UserClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(totpfactor.Table, totpfactor.FieldID, id),
+			sqlgraph.To(user.Table, user.FieldID),
+			sqlgraph.Edge(sqlgraph.O2O, true, totpfactor.UserTable, totpfactor.UserColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// Hooks returns the client hooks.
+func (c *TOTPFactorClient) Hooks() []Hook {
+	return c.hooks.TOTPFactor
+}
+
+// Interceptors returns the client interceptors.
+func (c *TOTPFactorClient) Interceptors() []Interceptor {
+	return c.inters.TOTPFactor
+}
+
+func (c *TOTPFactorClient) mutate(ctx context.Context, m *TOTPFactorMutation) (Value, error) {
+	switch m.Op() {
+	case OpCreate:
+		return (&TOTPFactorCreate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdate:
+		return (&TOTPFactorUpdate{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpUpdateOne:
+		return (&TOTPFactorUpdateOne{config: c.config, hooks: c.Hooks(), mutation: m}).Save(ctx)
+	case OpDelete, OpDeleteOne:
+		return (&TOTPFactorDelete{config: c.config, hooks: c.Hooks(), mutation: m}).Exec(ctx)
+	default:
+		return nil, fmt.Errorf("tenantdb: unknown TOTPFactor mutation op: %q", m.Op())
+	}
+}
+
 // UserClient is a client for the User schema.
 type UserClient struct {
 	config
@@ -2628,6 +3697,86 @@ func (c *UserClient) QueryKeys(_m *User) *APIKeyQuery {
 			sqlgraph.From(user.Table, user.FieldID, id),
 			sqlgraph.To(apikey.Table, apikey.FieldID),
 			sqlgraph.Edge(sqlgraph.O2M, false, user.KeysTable, user.KeysColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryTotpFactor queries the totp_factor edge of a User.
+func (c *UserClient) QueryTotpFactor(_m *User) *TOTPFactorQuery {
+	query := (&TOTPFactorClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, id),
+			sqlgraph.To(totpfactor.Table, totpfactor.FieldID),
+			sqlgraph.Edge(sqlgraph.O2O, false, user.TotpFactorTable, user.TotpFactorColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryBackupCodes queries the backup_codes edge of a User.
+func (c *UserClient) QueryBackupCodes(_m *User) *BackupCodeQuery {
+	query := (&BackupCodeClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, id),
+			sqlgraph.To(backupcode.Table, backupcode.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.BackupCodesTable, user.BackupCodesColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryChallenges queries the challenges edge of a User.
+func (c *UserClient) QueryChallenges(_m *User) *MFAChallengeQuery {
+	query := (&MFAChallengeClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, id),
+			sqlgraph.To(mfachallenge.Table, mfachallenge.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.ChallengesTable, user.ChallengesColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryFactorResets queries the factor_resets edge of a User.
+func (c *UserClient) QueryFactorResets(_m *User) *FactorResetQuery {
+	query := (&FactorResetClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, id),
+			sqlgraph.To(factorreset.Table, factorreset.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.FactorResetsTable, user.FactorResetsColumn),
+		)
+		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
+		return fromV, nil
+	}
+	return query
+}
+
+// QueryEmailChanges queries the email_changes edge of a User.
+func (c *UserClient) QueryEmailChanges(_m *User) *EmailChangeQuery {
+	query := (&EmailChangeClient{config: c.config}).Query()
+	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
+		id := _m.ID
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, id),
+			sqlgraph.To(emailchange.Table, emailchange.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.EmailChangesTable, user.EmailChangesColumn),
 		)
 		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
 		return fromV, nil
@@ -2795,13 +3944,15 @@ func (c *UserRoleClient) mutate(ctx context.Context, m *UserRoleMutation) (Value
 // hooks and interceptors per client, for fast access.
 type (
 	hooks struct {
-		APIKey, Audit, IdempotencyMark, Invitation, LoginEvent, OneTimeValue, Operation,
-		Outbox, Registration, Role, ServiceAccount, ServiceAccountRole, Session,
-		Settings, SubjectKey, User, UserRole []ent.Hook
+		APIKey, Audit, BackupCode, EmailChange, FactorReset, IdempotencyMark,
+		Invitation, LoginCounter, LoginEvent, MFAChallenge, MagicLink, OneTimeValue,
+		Operation, Outbox, Registration, Role, ServiceAccount, ServiceAccountRole,
+		Session, Settings, SubjectKey, TOTPFactor, User, UserRole []ent.Hook
 	}
 	inters struct {
-		APIKey, Audit, IdempotencyMark, Invitation, LoginEvent, OneTimeValue, Operation,
-		Outbox, Registration, Role, ServiceAccount, ServiceAccountRole, Session,
-		Settings, SubjectKey, User, UserRole []ent.Interceptor
+		APIKey, Audit, BackupCode, EmailChange, FactorReset, IdempotencyMark,
+		Invitation, LoginCounter, LoginEvent, MFAChallenge, MagicLink, OneTimeValue,
+		Operation, Outbox, Registration, Role, ServiceAccount, ServiceAccountRole,
+		Session, Settings, SubjectKey, TOTPFactor, User, UserRole []ent.Interceptor
 	}
 )

@@ -10,9 +10,15 @@ import (
 	"sync"
 	"tenantry/ent/tenantdb/apikey"
 	"tenantry/ent/tenantdb/audit"
+	"tenantry/ent/tenantdb/backupcode"
+	"tenantry/ent/tenantdb/emailchange"
+	"tenantry/ent/tenantdb/factorreset"
 	"tenantry/ent/tenantdb/idempotencymark"
 	"tenantry/ent/tenantdb/invitation"
+	"tenantry/ent/tenantdb/logincounter"
 	"tenantry/ent/tenantdb/loginevent"
+	"tenantry/ent/tenantdb/magiclink"
+	"tenantry/ent/tenantdb/mfachallenge"
 	"tenantry/ent/tenantdb/onetimevalue"
 	"tenantry/ent/tenantdb/operation"
 	"tenantry/ent/tenantdb/outbox"
@@ -23,6 +29,7 @@ import (
 	"tenantry/ent/tenantdb/session"
 	"tenantry/ent/tenantdb/settings"
 	"tenantry/ent/tenantdb/subjectkey"
+	"tenantry/ent/tenantdb/totpfactor"
 	"tenantry/ent/tenantdb/user"
 	"tenantry/ent/tenantdb/userrole"
 
@@ -91,9 +98,15 @@ func checkColumn(t, c string) error {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			apikey.Table:             apikey.ValidColumn,
 			audit.Table:              audit.ValidColumn,
+			backupcode.Table:         backupcode.ValidColumn,
+			emailchange.Table:        emailchange.ValidColumn,
+			factorreset.Table:        factorreset.ValidColumn,
 			idempotencymark.Table:    idempotencymark.ValidColumn,
 			invitation.Table:         invitation.ValidColumn,
+			logincounter.Table:       logincounter.ValidColumn,
 			loginevent.Table:         loginevent.ValidColumn,
+			mfachallenge.Table:       mfachallenge.ValidColumn,
+			magiclink.Table:          magiclink.ValidColumn,
 			onetimevalue.Table:       onetimevalue.ValidColumn,
 			operation.Table:          operation.ValidColumn,
 			outbox.Table:             outbox.ValidColumn,
@@ -104,6 +117,7 @@ func checkColumn(t, c string) error {
 			session.Table:            session.ValidColumn,
 			settings.Table:           settings.ValidColumn,
 			subjectkey.Table:         subjectkey.ValidColumn,
+			totpfactor.Table:         totpfactor.ValidColumn,
 			user.Table:               user.ValidColumn,
 			userrole.Table:           userrole.ValidColumn,
 		})

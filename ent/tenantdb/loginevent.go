@@ -22,9 +22,9 @@ type LoginEvent struct {
 	UserID *uuid.UUID `json:"user_id,omitempty"`
 	// AddressHash holds the value of the "address_hash" field.
 	AddressHash *[]byte `json:"address_hash,omitempty"`
-	// success or failure
+	// success, failure, challenge (a second factor is wanted) or blocked
 	Outcome string `json:"outcome,omitempty"`
-	// password
+	// password, magic_link, totp, backup_code
 	Method string `json:"method,omitempty"`
 	// IPHash holds the value of the "ip_hash" field.
 	IPHash *[]byte `json:"ip_hash,omitempty"`

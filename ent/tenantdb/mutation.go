@@ -9,9 +9,15 @@ import (
 	"sync"
 	"tenantry/ent/tenantdb/apikey"
 	"tenantry/ent/tenantdb/audit"
+	"tenantry/ent/tenantdb/backupcode"
+	"tenantry/ent/tenantdb/emailchange"
+	"tenantry/ent/tenantdb/factorreset"
 	"tenantry/ent/tenantdb/idempotencymark"
 	"tenantry/ent/tenantdb/invitation"
+	"tenantry/ent/tenantdb/logincounter"
 	"tenantry/ent/tenantdb/loginevent"
+	"tenantry/ent/tenantdb/magiclink"
+	"tenantry/ent/tenantdb/mfachallenge"
 	"tenantry/ent/tenantdb/onetimevalue"
 	"tenantry/ent/tenantdb/operation"
 	"tenantry/ent/tenantdb/outbox"
@@ -23,6 +29,7 @@ import (
 	"tenantry/ent/tenantdb/session"
 	"tenantry/ent/tenantdb/settings"
 	"tenantry/ent/tenantdb/subjectkey"
+	"tenantry/ent/tenantdb/totpfactor"
 	"tenantry/ent/tenantdb/user"
 	"tenantry/ent/tenantdb/userrole"
 	"time"
@@ -43,9 +50,15 @@ const (
 	// Node types.
 	TypeAPIKey             = "APIKey"
 	TypeAudit              = "Audit"
+	TypeBackupCode         = "BackupCode"
+	TypeEmailChange        = "EmailChange"
+	TypeFactorReset        = "FactorReset"
 	TypeIdempotencyMark    = "IdempotencyMark"
 	TypeInvitation         = "Invitation"
+	TypeLoginCounter       = "LoginCounter"
 	TypeLoginEvent         = "LoginEvent"
+	TypeMFAChallenge       = "MFAChallenge"
+	TypeMagicLink          = "MagicLink"
 	TypeOneTimeValue       = "OneTimeValue"
 	TypeOperation          = "Operation"
 	TypeOutbox             = "Outbox"
@@ -56,6 +69,7 @@ const (
 	TypeSession            = "Session"
 	TypeSettings           = "Settings"
 	TypeSubjectKey         = "SubjectKey"
+	TypeTOTPFactor         = "TOTPFactor"
 	TypeUser               = "User"
 	TypeUserRole           = "UserRole"
 )
@@ -2551,6 +2565,2205 @@ func (m *AuditMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Audit edge %s", name)
 }
 
+// BackupCodeMutation represents an operation that mutates the BackupCode nodes in the graph.
+type BackupCodeMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	row           *string
+	code_hash     *string
+	created_at    *time.Time
+	used_at       *time.Time
+	clearedFields map[string]struct{}
+	user          *uuid.UUID
+	cleareduser   bool
+	done          bool
+	oldValue      func(context.Context) (*BackupCode, error)
+	predicates    []predicate.BackupCode
+}
+
+var _ ent.Mutation = (*BackupCodeMutation)(nil)
+
+// backupcodeOption allows management of the mutation configuration using functional options.
+type backupcodeOption func(*BackupCodeMutation)
+
+// newBackupCodeMutation creates new mutation for the BackupCode entity.
+func newBackupCodeMutation(c config, op Op, opts ...backupcodeOption) *BackupCodeMutation {
+	m := &BackupCodeMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeBackupCode,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withBackupCodeID sets the ID field of the mutation.
+func withBackupCodeID(id uuid.UUID) backupcodeOption {
+	return func(m *BackupCodeMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *BackupCode
+		)
+		m.oldValue = func(ctx context.Context) (*BackupCode, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().BackupCode.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withBackupCode sets the old BackupCode of the mutation.
+func withBackupCode(node *BackupCode) backupcodeOption {
+	return func(m *BackupCodeMutation) {
+		m.oldValue = func(context.Context) (*BackupCode, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m BackupCodeMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m BackupCodeMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("tenantdb: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of BackupCode entities.
+func (m *BackupCodeMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *BackupCodeMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *BackupCodeMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().BackupCode.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetUserID sets the "user_id" field.
+func (m *BackupCodeMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *BackupCodeMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the BackupCode entity.
+// If the BackupCode object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupCodeMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *BackupCodeMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetRow sets the "row" field.
+func (m *BackupCodeMutation) SetRow(s string) {
+	m.row = &s
+}
+
+// Row returns the value of the "row" field in the mutation.
+func (m *BackupCodeMutation) Row() (r string, exists bool) {
+	v := m.row
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRow returns the old "row" field's value of the BackupCode entity.
+// If the BackupCode object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupCodeMutation) OldRow(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRow is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRow requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRow: %w", err)
+	}
+	return oldValue.Row, nil
+}
+
+// ResetRow resets all changes to the "row" field.
+func (m *BackupCodeMutation) ResetRow() {
+	m.row = nil
+}
+
+// SetCodeHash sets the "code_hash" field.
+func (m *BackupCodeMutation) SetCodeHash(s string) {
+	m.code_hash = &s
+}
+
+// CodeHash returns the value of the "code_hash" field in the mutation.
+func (m *BackupCodeMutation) CodeHash() (r string, exists bool) {
+	v := m.code_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCodeHash returns the old "code_hash" field's value of the BackupCode entity.
+// If the BackupCode object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupCodeMutation) OldCodeHash(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCodeHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCodeHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCodeHash: %w", err)
+	}
+	return oldValue.CodeHash, nil
+}
+
+// ResetCodeHash resets all changes to the "code_hash" field.
+func (m *BackupCodeMutation) ResetCodeHash() {
+	m.code_hash = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *BackupCodeMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *BackupCodeMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the BackupCode entity.
+// If the BackupCode object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupCodeMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *BackupCodeMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetUsedAt sets the "used_at" field.
+func (m *BackupCodeMutation) SetUsedAt(t time.Time) {
+	m.used_at = &t
+}
+
+// UsedAt returns the value of the "used_at" field in the mutation.
+func (m *BackupCodeMutation) UsedAt() (r time.Time, exists bool) {
+	v := m.used_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUsedAt returns the old "used_at" field's value of the BackupCode entity.
+// If the BackupCode object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *BackupCodeMutation) OldUsedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUsedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUsedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUsedAt: %w", err)
+	}
+	return oldValue.UsedAt, nil
+}
+
+// ClearUsedAt clears the value of the "used_at" field.
+func (m *BackupCodeMutation) ClearUsedAt() {
+	m.used_at = nil
+	m.clearedFields[backupcode.FieldUsedAt] = struct{}{}
+}
+
+// UsedAtCleared returns if the "used_at" field was cleared in this mutation.
+func (m *BackupCodeMutation) UsedAtCleared() bool {
+	_, ok := m.clearedFields[backupcode.FieldUsedAt]
+	return ok
+}
+
+// ResetUsedAt resets all changes to the "used_at" field.
+func (m *BackupCodeMutation) ResetUsedAt() {
+	m.used_at = nil
+	delete(m.clearedFields, backupcode.FieldUsedAt)
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *BackupCodeMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[backupcode.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *BackupCodeMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *BackupCodeMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *BackupCodeMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the BackupCodeMutation builder.
+func (m *BackupCodeMutation) Where(ps ...predicate.BackupCode) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the BackupCodeMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *BackupCodeMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.BackupCode, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *BackupCodeMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *BackupCodeMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (BackupCode).
+func (m *BackupCodeMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *BackupCodeMutation) Fields() []string {
+	fields := make([]string, 0, 5)
+	if m.user != nil {
+		fields = append(fields, backupcode.FieldUserID)
+	}
+	if m.row != nil {
+		fields = append(fields, backupcode.FieldRow)
+	}
+	if m.code_hash != nil {
+		fields = append(fields, backupcode.FieldCodeHash)
+	}
+	if m.created_at != nil {
+		fields = append(fields, backupcode.FieldCreatedAt)
+	}
+	if m.used_at != nil {
+		fields = append(fields, backupcode.FieldUsedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *BackupCodeMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case backupcode.FieldUserID:
+		return m.UserID()
+	case backupcode.FieldRow:
+		return m.Row()
+	case backupcode.FieldCodeHash:
+		return m.CodeHash()
+	case backupcode.FieldCreatedAt:
+		return m.CreatedAt()
+	case backupcode.FieldUsedAt:
+		return m.UsedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *BackupCodeMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case backupcode.FieldUserID:
+		return m.OldUserID(ctx)
+	case backupcode.FieldRow:
+		return m.OldRow(ctx)
+	case backupcode.FieldCodeHash:
+		return m.OldCodeHash(ctx)
+	case backupcode.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case backupcode.FieldUsedAt:
+		return m.OldUsedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown BackupCode field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BackupCodeMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case backupcode.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case backupcode.FieldRow:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRow(v)
+		return nil
+	case backupcode.FieldCodeHash:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCodeHash(v)
+		return nil
+	case backupcode.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case backupcode.FieldUsedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUsedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown BackupCode field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *BackupCodeMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *BackupCodeMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *BackupCodeMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown BackupCode numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *BackupCodeMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(backupcode.FieldUsedAt) {
+		fields = append(fields, backupcode.FieldUsedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *BackupCodeMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *BackupCodeMutation) ClearField(name string) error {
+	switch name {
+	case backupcode.FieldUsedAt:
+		m.ClearUsedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown BackupCode nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *BackupCodeMutation) ResetField(name string) error {
+	switch name {
+	case backupcode.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case backupcode.FieldRow:
+		m.ResetRow()
+		return nil
+	case backupcode.FieldCodeHash:
+		m.ResetCodeHash()
+		return nil
+	case backupcode.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case backupcode.FieldUsedAt:
+		m.ResetUsedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown BackupCode field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *BackupCodeMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.user != nil {
+		edges = append(edges, backupcode.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *BackupCodeMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case backupcode.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *BackupCodeMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *BackupCodeMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *BackupCodeMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cleareduser {
+		edges = append(edges, backupcode.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *BackupCodeMutation) EdgeCleared(name string) bool {
+	switch name {
+	case backupcode.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *BackupCodeMutation) ClearEdge(name string) error {
+	switch name {
+	case backupcode.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown BackupCode unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *BackupCodeMutation) ResetEdge(name string) error {
+	switch name {
+	case backupcode.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown BackupCode edge %s", name)
+}
+
+// EmailChangeMutation represents an operation that mutates the EmailChange nodes in the graph.
+type EmailChangeMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	old_email     *[]byte
+	new_email     *[]byte
+	created_at    *time.Time
+	expires_at    *time.Time
+	confirmed_at  *time.Time
+	undone_at     *time.Time
+	clearedFields map[string]struct{}
+	user          *uuid.UUID
+	cleareduser   bool
+	done          bool
+	oldValue      func(context.Context) (*EmailChange, error)
+	predicates    []predicate.EmailChange
+}
+
+var _ ent.Mutation = (*EmailChangeMutation)(nil)
+
+// emailchangeOption allows management of the mutation configuration using functional options.
+type emailchangeOption func(*EmailChangeMutation)
+
+// newEmailChangeMutation creates new mutation for the EmailChange entity.
+func newEmailChangeMutation(c config, op Op, opts ...emailchangeOption) *EmailChangeMutation {
+	m := &EmailChangeMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeEmailChange,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withEmailChangeID sets the ID field of the mutation.
+func withEmailChangeID(id uuid.UUID) emailchangeOption {
+	return func(m *EmailChangeMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *EmailChange
+		)
+		m.oldValue = func(ctx context.Context) (*EmailChange, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().EmailChange.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withEmailChange sets the old EmailChange of the mutation.
+func withEmailChange(node *EmailChange) emailchangeOption {
+	return func(m *EmailChangeMutation) {
+		m.oldValue = func(context.Context) (*EmailChange, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m EmailChangeMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m EmailChangeMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("tenantdb: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of EmailChange entities.
+func (m *EmailChangeMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *EmailChangeMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *EmailChangeMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().EmailChange.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetUserID sets the "user_id" field.
+func (m *EmailChangeMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *EmailChangeMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the EmailChange entity.
+// If the EmailChange object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EmailChangeMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *EmailChangeMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetOldEmail sets the "old_email" field.
+func (m *EmailChangeMutation) SetOldEmail(b []byte) {
+	m.old_email = &b
+}
+
+// OldEmail returns the value of the "old_email" field in the mutation.
+func (m *EmailChangeMutation) OldEmail() (r []byte, exists bool) {
+	v := m.old_email
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldOldEmail returns the old "old_email" field's value of the EmailChange entity.
+// If the EmailChange object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EmailChangeMutation) OldOldEmail(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldOldEmail is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldOldEmail requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldOldEmail: %w", err)
+	}
+	return oldValue.OldEmail, nil
+}
+
+// ResetOldEmail resets all changes to the "old_email" field.
+func (m *EmailChangeMutation) ResetOldEmail() {
+	m.old_email = nil
+}
+
+// SetNewEmail sets the "new_email" field.
+func (m *EmailChangeMutation) SetNewEmail(b []byte) {
+	m.new_email = &b
+}
+
+// NewEmail returns the value of the "new_email" field in the mutation.
+func (m *EmailChangeMutation) NewEmail() (r []byte, exists bool) {
+	v := m.new_email
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldNewEmail returns the old "new_email" field's value of the EmailChange entity.
+// If the EmailChange object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EmailChangeMutation) OldNewEmail(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldNewEmail is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldNewEmail requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldNewEmail: %w", err)
+	}
+	return oldValue.NewEmail, nil
+}
+
+// ResetNewEmail resets all changes to the "new_email" field.
+func (m *EmailChangeMutation) ResetNewEmail() {
+	m.new_email = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *EmailChangeMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *EmailChangeMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the EmailChange entity.
+// If the EmailChange object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EmailChangeMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *EmailChangeMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (m *EmailChangeMutation) SetExpiresAt(t time.Time) {
+	m.expires_at = &t
+}
+
+// ExpiresAt returns the value of the "expires_at" field in the mutation.
+func (m *EmailChangeMutation) ExpiresAt() (r time.Time, exists bool) {
+	v := m.expires_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldExpiresAt returns the old "expires_at" field's value of the EmailChange entity.
+// If the EmailChange object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EmailChangeMutation) OldExpiresAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldExpiresAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldExpiresAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldExpiresAt: %w", err)
+	}
+	return oldValue.ExpiresAt, nil
+}
+
+// ResetExpiresAt resets all changes to the "expires_at" field.
+func (m *EmailChangeMutation) ResetExpiresAt() {
+	m.expires_at = nil
+}
+
+// SetConfirmedAt sets the "confirmed_at" field.
+func (m *EmailChangeMutation) SetConfirmedAt(t time.Time) {
+	m.confirmed_at = &t
+}
+
+// ConfirmedAt returns the value of the "confirmed_at" field in the mutation.
+func (m *EmailChangeMutation) ConfirmedAt() (r time.Time, exists bool) {
+	v := m.confirmed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldConfirmedAt returns the old "confirmed_at" field's value of the EmailChange entity.
+// If the EmailChange object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EmailChangeMutation) OldConfirmedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldConfirmedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldConfirmedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldConfirmedAt: %w", err)
+	}
+	return oldValue.ConfirmedAt, nil
+}
+
+// ClearConfirmedAt clears the value of the "confirmed_at" field.
+func (m *EmailChangeMutation) ClearConfirmedAt() {
+	m.confirmed_at = nil
+	m.clearedFields[emailchange.FieldConfirmedAt] = struct{}{}
+}
+
+// ConfirmedAtCleared returns if the "confirmed_at" field was cleared in this mutation.
+func (m *EmailChangeMutation) ConfirmedAtCleared() bool {
+	_, ok := m.clearedFields[emailchange.FieldConfirmedAt]
+	return ok
+}
+
+// ResetConfirmedAt resets all changes to the "confirmed_at" field.
+func (m *EmailChangeMutation) ResetConfirmedAt() {
+	m.confirmed_at = nil
+	delete(m.clearedFields, emailchange.FieldConfirmedAt)
+}
+
+// SetUndoneAt sets the "undone_at" field.
+func (m *EmailChangeMutation) SetUndoneAt(t time.Time) {
+	m.undone_at = &t
+}
+
+// UndoneAt returns the value of the "undone_at" field in the mutation.
+func (m *EmailChangeMutation) UndoneAt() (r time.Time, exists bool) {
+	v := m.undone_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUndoneAt returns the old "undone_at" field's value of the EmailChange entity.
+// If the EmailChange object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *EmailChangeMutation) OldUndoneAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUndoneAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUndoneAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUndoneAt: %w", err)
+	}
+	return oldValue.UndoneAt, nil
+}
+
+// ClearUndoneAt clears the value of the "undone_at" field.
+func (m *EmailChangeMutation) ClearUndoneAt() {
+	m.undone_at = nil
+	m.clearedFields[emailchange.FieldUndoneAt] = struct{}{}
+}
+
+// UndoneAtCleared returns if the "undone_at" field was cleared in this mutation.
+func (m *EmailChangeMutation) UndoneAtCleared() bool {
+	_, ok := m.clearedFields[emailchange.FieldUndoneAt]
+	return ok
+}
+
+// ResetUndoneAt resets all changes to the "undone_at" field.
+func (m *EmailChangeMutation) ResetUndoneAt() {
+	m.undone_at = nil
+	delete(m.clearedFields, emailchange.FieldUndoneAt)
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *EmailChangeMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[emailchange.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *EmailChangeMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *EmailChangeMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *EmailChangeMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the EmailChangeMutation builder.
+func (m *EmailChangeMutation) Where(ps ...predicate.EmailChange) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the EmailChangeMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *EmailChangeMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.EmailChange, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *EmailChangeMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *EmailChangeMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (EmailChange).
+func (m *EmailChangeMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *EmailChangeMutation) Fields() []string {
+	fields := make([]string, 0, 7)
+	if m.user != nil {
+		fields = append(fields, emailchange.FieldUserID)
+	}
+	if m.old_email != nil {
+		fields = append(fields, emailchange.FieldOldEmail)
+	}
+	if m.new_email != nil {
+		fields = append(fields, emailchange.FieldNewEmail)
+	}
+	if m.created_at != nil {
+		fields = append(fields, emailchange.FieldCreatedAt)
+	}
+	if m.expires_at != nil {
+		fields = append(fields, emailchange.FieldExpiresAt)
+	}
+	if m.confirmed_at != nil {
+		fields = append(fields, emailchange.FieldConfirmedAt)
+	}
+	if m.undone_at != nil {
+		fields = append(fields, emailchange.FieldUndoneAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *EmailChangeMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case emailchange.FieldUserID:
+		return m.UserID()
+	case emailchange.FieldOldEmail:
+		return m.OldEmail()
+	case emailchange.FieldNewEmail:
+		return m.NewEmail()
+	case emailchange.FieldCreatedAt:
+		return m.CreatedAt()
+	case emailchange.FieldExpiresAt:
+		return m.ExpiresAt()
+	case emailchange.FieldConfirmedAt:
+		return m.ConfirmedAt()
+	case emailchange.FieldUndoneAt:
+		return m.UndoneAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *EmailChangeMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case emailchange.FieldUserID:
+		return m.OldUserID(ctx)
+	case emailchange.FieldOldEmail:
+		return m.OldOldEmail(ctx)
+	case emailchange.FieldNewEmail:
+		return m.OldNewEmail(ctx)
+	case emailchange.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case emailchange.FieldExpiresAt:
+		return m.OldExpiresAt(ctx)
+	case emailchange.FieldConfirmedAt:
+		return m.OldConfirmedAt(ctx)
+	case emailchange.FieldUndoneAt:
+		return m.OldUndoneAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown EmailChange field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *EmailChangeMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case emailchange.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case emailchange.FieldOldEmail:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetOldEmail(v)
+		return nil
+	case emailchange.FieldNewEmail:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetNewEmail(v)
+		return nil
+	case emailchange.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case emailchange.FieldExpiresAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetExpiresAt(v)
+		return nil
+	case emailchange.FieldConfirmedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetConfirmedAt(v)
+		return nil
+	case emailchange.FieldUndoneAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUndoneAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown EmailChange field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *EmailChangeMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *EmailChangeMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *EmailChangeMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown EmailChange numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *EmailChangeMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(emailchange.FieldConfirmedAt) {
+		fields = append(fields, emailchange.FieldConfirmedAt)
+	}
+	if m.FieldCleared(emailchange.FieldUndoneAt) {
+		fields = append(fields, emailchange.FieldUndoneAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *EmailChangeMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *EmailChangeMutation) ClearField(name string) error {
+	switch name {
+	case emailchange.FieldConfirmedAt:
+		m.ClearConfirmedAt()
+		return nil
+	case emailchange.FieldUndoneAt:
+		m.ClearUndoneAt()
+		return nil
+	}
+	return fmt.Errorf("unknown EmailChange nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *EmailChangeMutation) ResetField(name string) error {
+	switch name {
+	case emailchange.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case emailchange.FieldOldEmail:
+		m.ResetOldEmail()
+		return nil
+	case emailchange.FieldNewEmail:
+		m.ResetNewEmail()
+		return nil
+	case emailchange.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case emailchange.FieldExpiresAt:
+		m.ResetExpiresAt()
+		return nil
+	case emailchange.FieldConfirmedAt:
+		m.ResetConfirmedAt()
+		return nil
+	case emailchange.FieldUndoneAt:
+		m.ResetUndoneAt()
+		return nil
+	}
+	return fmt.Errorf("unknown EmailChange field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *EmailChangeMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.user != nil {
+		edges = append(edges, emailchange.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *EmailChangeMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case emailchange.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *EmailChangeMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *EmailChangeMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *EmailChangeMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cleareduser {
+		edges = append(edges, emailchange.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *EmailChangeMutation) EdgeCleared(name string) bool {
+	switch name {
+	case emailchange.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *EmailChangeMutation) ClearEdge(name string) error {
+	switch name {
+	case emailchange.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown EmailChange unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *EmailChangeMutation) ResetEdge(name string) error {
+	switch name {
+	case emailchange.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown EmailChange edge %s", name)
+}
+
+// FactorResetMutation represents an operation that mutates the FactorReset nodes in the graph.
+type FactorResetMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	requester_id  *uuid.UUID
+	confirmer_id  *uuid.UUID
+	by_operator   *bool
+	created_at    *time.Time
+	expires_at    *time.Time
+	confirmed_at  *time.Time
+	cancelled_at  *time.Time
+	clearedFields map[string]struct{}
+	user          *uuid.UUID
+	cleareduser   bool
+	done          bool
+	oldValue      func(context.Context) (*FactorReset, error)
+	predicates    []predicate.FactorReset
+}
+
+var _ ent.Mutation = (*FactorResetMutation)(nil)
+
+// factorresetOption allows management of the mutation configuration using functional options.
+type factorresetOption func(*FactorResetMutation)
+
+// newFactorResetMutation creates new mutation for the FactorReset entity.
+func newFactorResetMutation(c config, op Op, opts ...factorresetOption) *FactorResetMutation {
+	m := &FactorResetMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeFactorReset,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withFactorResetID sets the ID field of the mutation.
+func withFactorResetID(id uuid.UUID) factorresetOption {
+	return func(m *FactorResetMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *FactorReset
+		)
+		m.oldValue = func(ctx context.Context) (*FactorReset, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().FactorReset.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withFactorReset sets the old FactorReset of the mutation.
+func withFactorReset(node *FactorReset) factorresetOption {
+	return func(m *FactorResetMutation) {
+		m.oldValue = func(context.Context) (*FactorReset, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m FactorResetMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m FactorResetMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("tenantdb: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of FactorReset entities.
+func (m *FactorResetMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *FactorResetMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *FactorResetMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().FactorReset.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetUserID sets the "user_id" field.
+func (m *FactorResetMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *FactorResetMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the FactorReset entity.
+// If the FactorReset object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FactorResetMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *FactorResetMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetRequesterID sets the "requester_id" field.
+func (m *FactorResetMutation) SetRequesterID(u uuid.UUID) {
+	m.requester_id = &u
+}
+
+// RequesterID returns the value of the "requester_id" field in the mutation.
+func (m *FactorResetMutation) RequesterID() (r uuid.UUID, exists bool) {
+	v := m.requester_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRequesterID returns the old "requester_id" field's value of the FactorReset entity.
+// If the FactorReset object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FactorResetMutation) OldRequesterID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRequesterID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRequesterID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRequesterID: %w", err)
+	}
+	return oldValue.RequesterID, nil
+}
+
+// ResetRequesterID resets all changes to the "requester_id" field.
+func (m *FactorResetMutation) ResetRequesterID() {
+	m.requester_id = nil
+}
+
+// SetConfirmerID sets the "confirmer_id" field.
+func (m *FactorResetMutation) SetConfirmerID(u uuid.UUID) {
+	m.confirmer_id = &u
+}
+
+// ConfirmerID returns the value of the "confirmer_id" field in the mutation.
+func (m *FactorResetMutation) ConfirmerID() (r uuid.UUID, exists bool) {
+	v := m.confirmer_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldConfirmerID returns the old "confirmer_id" field's value of the FactorReset entity.
+// If the FactorReset object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FactorResetMutation) OldConfirmerID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldConfirmerID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldConfirmerID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldConfirmerID: %w", err)
+	}
+	return oldValue.ConfirmerID, nil
+}
+
+// ClearConfirmerID clears the value of the "confirmer_id" field.
+func (m *FactorResetMutation) ClearConfirmerID() {
+	m.confirmer_id = nil
+	m.clearedFields[factorreset.FieldConfirmerID] = struct{}{}
+}
+
+// ConfirmerIDCleared returns if the "confirmer_id" field was cleared in this mutation.
+func (m *FactorResetMutation) ConfirmerIDCleared() bool {
+	_, ok := m.clearedFields[factorreset.FieldConfirmerID]
+	return ok
+}
+
+// ResetConfirmerID resets all changes to the "confirmer_id" field.
+func (m *FactorResetMutation) ResetConfirmerID() {
+	m.confirmer_id = nil
+	delete(m.clearedFields, factorreset.FieldConfirmerID)
+}
+
+// SetByOperator sets the "by_operator" field.
+func (m *FactorResetMutation) SetByOperator(b bool) {
+	m.by_operator = &b
+}
+
+// ByOperator returns the value of the "by_operator" field in the mutation.
+func (m *FactorResetMutation) ByOperator() (r bool, exists bool) {
+	v := m.by_operator
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldByOperator returns the old "by_operator" field's value of the FactorReset entity.
+// If the FactorReset object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FactorResetMutation) OldByOperator(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldByOperator is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldByOperator requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldByOperator: %w", err)
+	}
+	return oldValue.ByOperator, nil
+}
+
+// ResetByOperator resets all changes to the "by_operator" field.
+func (m *FactorResetMutation) ResetByOperator() {
+	m.by_operator = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *FactorResetMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *FactorResetMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the FactorReset entity.
+// If the FactorReset object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FactorResetMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *FactorResetMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (m *FactorResetMutation) SetExpiresAt(t time.Time) {
+	m.expires_at = &t
+}
+
+// ExpiresAt returns the value of the "expires_at" field in the mutation.
+func (m *FactorResetMutation) ExpiresAt() (r time.Time, exists bool) {
+	v := m.expires_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldExpiresAt returns the old "expires_at" field's value of the FactorReset entity.
+// If the FactorReset object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FactorResetMutation) OldExpiresAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldExpiresAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldExpiresAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldExpiresAt: %w", err)
+	}
+	return oldValue.ExpiresAt, nil
+}
+
+// ResetExpiresAt resets all changes to the "expires_at" field.
+func (m *FactorResetMutation) ResetExpiresAt() {
+	m.expires_at = nil
+}
+
+// SetConfirmedAt sets the "confirmed_at" field.
+func (m *FactorResetMutation) SetConfirmedAt(t time.Time) {
+	m.confirmed_at = &t
+}
+
+// ConfirmedAt returns the value of the "confirmed_at" field in the mutation.
+func (m *FactorResetMutation) ConfirmedAt() (r time.Time, exists bool) {
+	v := m.confirmed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldConfirmedAt returns the old "confirmed_at" field's value of the FactorReset entity.
+// If the FactorReset object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FactorResetMutation) OldConfirmedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldConfirmedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldConfirmedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldConfirmedAt: %w", err)
+	}
+	return oldValue.ConfirmedAt, nil
+}
+
+// ClearConfirmedAt clears the value of the "confirmed_at" field.
+func (m *FactorResetMutation) ClearConfirmedAt() {
+	m.confirmed_at = nil
+	m.clearedFields[factorreset.FieldConfirmedAt] = struct{}{}
+}
+
+// ConfirmedAtCleared returns if the "confirmed_at" field was cleared in this mutation.
+func (m *FactorResetMutation) ConfirmedAtCleared() bool {
+	_, ok := m.clearedFields[factorreset.FieldConfirmedAt]
+	return ok
+}
+
+// ResetConfirmedAt resets all changes to the "confirmed_at" field.
+func (m *FactorResetMutation) ResetConfirmedAt() {
+	m.confirmed_at = nil
+	delete(m.clearedFields, factorreset.FieldConfirmedAt)
+}
+
+// SetCancelledAt sets the "cancelled_at" field.
+func (m *FactorResetMutation) SetCancelledAt(t time.Time) {
+	m.cancelled_at = &t
+}
+
+// CancelledAt returns the value of the "cancelled_at" field in the mutation.
+func (m *FactorResetMutation) CancelledAt() (r time.Time, exists bool) {
+	v := m.cancelled_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCancelledAt returns the old "cancelled_at" field's value of the FactorReset entity.
+// If the FactorReset object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *FactorResetMutation) OldCancelledAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCancelledAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCancelledAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCancelledAt: %w", err)
+	}
+	return oldValue.CancelledAt, nil
+}
+
+// ClearCancelledAt clears the value of the "cancelled_at" field.
+func (m *FactorResetMutation) ClearCancelledAt() {
+	m.cancelled_at = nil
+	m.clearedFields[factorreset.FieldCancelledAt] = struct{}{}
+}
+
+// CancelledAtCleared returns if the "cancelled_at" field was cleared in this mutation.
+func (m *FactorResetMutation) CancelledAtCleared() bool {
+	_, ok := m.clearedFields[factorreset.FieldCancelledAt]
+	return ok
+}
+
+// ResetCancelledAt resets all changes to the "cancelled_at" field.
+func (m *FactorResetMutation) ResetCancelledAt() {
+	m.cancelled_at = nil
+	delete(m.clearedFields, factorreset.FieldCancelledAt)
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *FactorResetMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[factorreset.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *FactorResetMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *FactorResetMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *FactorResetMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the FactorResetMutation builder.
+func (m *FactorResetMutation) Where(ps ...predicate.FactorReset) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the FactorResetMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *FactorResetMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.FactorReset, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *FactorResetMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *FactorResetMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (FactorReset).
+func (m *FactorResetMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *FactorResetMutation) Fields() []string {
+	fields := make([]string, 0, 8)
+	if m.user != nil {
+		fields = append(fields, factorreset.FieldUserID)
+	}
+	if m.requester_id != nil {
+		fields = append(fields, factorreset.FieldRequesterID)
+	}
+	if m.confirmer_id != nil {
+		fields = append(fields, factorreset.FieldConfirmerID)
+	}
+	if m.by_operator != nil {
+		fields = append(fields, factorreset.FieldByOperator)
+	}
+	if m.created_at != nil {
+		fields = append(fields, factorreset.FieldCreatedAt)
+	}
+	if m.expires_at != nil {
+		fields = append(fields, factorreset.FieldExpiresAt)
+	}
+	if m.confirmed_at != nil {
+		fields = append(fields, factorreset.FieldConfirmedAt)
+	}
+	if m.cancelled_at != nil {
+		fields = append(fields, factorreset.FieldCancelledAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *FactorResetMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case factorreset.FieldUserID:
+		return m.UserID()
+	case factorreset.FieldRequesterID:
+		return m.RequesterID()
+	case factorreset.FieldConfirmerID:
+		return m.ConfirmerID()
+	case factorreset.FieldByOperator:
+		return m.ByOperator()
+	case factorreset.FieldCreatedAt:
+		return m.CreatedAt()
+	case factorreset.FieldExpiresAt:
+		return m.ExpiresAt()
+	case factorreset.FieldConfirmedAt:
+		return m.ConfirmedAt()
+	case factorreset.FieldCancelledAt:
+		return m.CancelledAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *FactorResetMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case factorreset.FieldUserID:
+		return m.OldUserID(ctx)
+	case factorreset.FieldRequesterID:
+		return m.OldRequesterID(ctx)
+	case factorreset.FieldConfirmerID:
+		return m.OldConfirmerID(ctx)
+	case factorreset.FieldByOperator:
+		return m.OldByOperator(ctx)
+	case factorreset.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case factorreset.FieldExpiresAt:
+		return m.OldExpiresAt(ctx)
+	case factorreset.FieldConfirmedAt:
+		return m.OldConfirmedAt(ctx)
+	case factorreset.FieldCancelledAt:
+		return m.OldCancelledAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown FactorReset field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *FactorResetMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case factorreset.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case factorreset.FieldRequesterID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRequesterID(v)
+		return nil
+	case factorreset.FieldConfirmerID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetConfirmerID(v)
+		return nil
+	case factorreset.FieldByOperator:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetByOperator(v)
+		return nil
+	case factorreset.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case factorreset.FieldExpiresAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetExpiresAt(v)
+		return nil
+	case factorreset.FieldConfirmedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetConfirmedAt(v)
+		return nil
+	case factorreset.FieldCancelledAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCancelledAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown FactorReset field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *FactorResetMutation) AddedFields() []string {
+	return nil
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *FactorResetMutation) AddedField(name string) (ent.Value, bool) {
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *FactorResetMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	}
+	return fmt.Errorf("unknown FactorReset numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *FactorResetMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(factorreset.FieldConfirmerID) {
+		fields = append(fields, factorreset.FieldConfirmerID)
+	}
+	if m.FieldCleared(factorreset.FieldConfirmedAt) {
+		fields = append(fields, factorreset.FieldConfirmedAt)
+	}
+	if m.FieldCleared(factorreset.FieldCancelledAt) {
+		fields = append(fields, factorreset.FieldCancelledAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *FactorResetMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *FactorResetMutation) ClearField(name string) error {
+	switch name {
+	case factorreset.FieldConfirmerID:
+		m.ClearConfirmerID()
+		return nil
+	case factorreset.FieldConfirmedAt:
+		m.ClearConfirmedAt()
+		return nil
+	case factorreset.FieldCancelledAt:
+		m.ClearCancelledAt()
+		return nil
+	}
+	return fmt.Errorf("unknown FactorReset nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *FactorResetMutation) ResetField(name string) error {
+	switch name {
+	case factorreset.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case factorreset.FieldRequesterID:
+		m.ResetRequesterID()
+		return nil
+	case factorreset.FieldConfirmerID:
+		m.ResetConfirmerID()
+		return nil
+	case factorreset.FieldByOperator:
+		m.ResetByOperator()
+		return nil
+	case factorreset.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case factorreset.FieldExpiresAt:
+		m.ResetExpiresAt()
+		return nil
+	case factorreset.FieldConfirmedAt:
+		m.ResetConfirmedAt()
+		return nil
+	case factorreset.FieldCancelledAt:
+		m.ResetCancelledAt()
+		return nil
+	}
+	return fmt.Errorf("unknown FactorReset field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *FactorResetMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.user != nil {
+		edges = append(edges, factorreset.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *FactorResetMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case factorreset.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *FactorResetMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *FactorResetMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *FactorResetMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cleareduser {
+		edges = append(edges, factorreset.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *FactorResetMutation) EdgeCleared(name string) bool {
+	switch name {
+	case factorreset.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *FactorResetMutation) ClearEdge(name string) error {
+	switch name {
+	case factorreset.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown FactorReset unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *FactorResetMutation) ResetEdge(name string) error {
+	switch name {
+	case factorreset.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown FactorReset edge %s", name)
+}
+
 // IdempotencyMarkMutation represents an operation that mutates the IdempotencyMark nodes in the graph.
 type IdempotencyMarkMutation struct {
 	config
@@ -4029,6 +6242,685 @@ func (m *InvitationMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown Invitation edge %s", name)
 }
 
+// LoginCounterMutation represents an operation that mutates the LoginCounter nodes in the graph.
+type LoginCounterMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	kind          *string
+	subject_hash  *[]byte
+	user_id       *uuid.UUID
+	failures      *int
+	addfailures   *int
+	blocked_until *time.Time
+	updated_at    *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*LoginCounter, error)
+	predicates    []predicate.LoginCounter
+}
+
+var _ ent.Mutation = (*LoginCounterMutation)(nil)
+
+// logincounterOption allows management of the mutation configuration using functional options.
+type logincounterOption func(*LoginCounterMutation)
+
+// newLoginCounterMutation creates new mutation for the LoginCounter entity.
+func newLoginCounterMutation(c config, op Op, opts ...logincounterOption) *LoginCounterMutation {
+	m := &LoginCounterMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeLoginCounter,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withLoginCounterID sets the ID field of the mutation.
+func withLoginCounterID(id uuid.UUID) logincounterOption {
+	return func(m *LoginCounterMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *LoginCounter
+		)
+		m.oldValue = func(ctx context.Context) (*LoginCounter, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().LoginCounter.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withLoginCounter sets the old LoginCounter of the mutation.
+func withLoginCounter(node *LoginCounter) logincounterOption {
+	return func(m *LoginCounterMutation) {
+		m.oldValue = func(context.Context) (*LoginCounter, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m LoginCounterMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m LoginCounterMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("tenantdb: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of LoginCounter entities.
+func (m *LoginCounterMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *LoginCounterMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *LoginCounterMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().LoginCounter.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetKind sets the "kind" field.
+func (m *LoginCounterMutation) SetKind(s string) {
+	m.kind = &s
+}
+
+// Kind returns the value of the "kind" field in the mutation.
+func (m *LoginCounterMutation) Kind() (r string, exists bool) {
+	v := m.kind
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKind returns the old "kind" field's value of the LoginCounter entity.
+// If the LoginCounter object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *LoginCounterMutation) OldKind(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKind is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKind requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKind: %w", err)
+	}
+	return oldValue.Kind, nil
+}
+
+// ResetKind resets all changes to the "kind" field.
+func (m *LoginCounterMutation) ResetKind() {
+	m.kind = nil
+}
+
+// SetSubjectHash sets the "subject_hash" field.
+func (m *LoginCounterMutation) SetSubjectHash(b []byte) {
+	m.subject_hash = &b
+}
+
+// SubjectHash returns the value of the "subject_hash" field in the mutation.
+func (m *LoginCounterMutation) SubjectHash() (r []byte, exists bool) {
+	v := m.subject_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSubjectHash returns the old "subject_hash" field's value of the LoginCounter entity.
+// If the LoginCounter object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *LoginCounterMutation) OldSubjectHash(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSubjectHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSubjectHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSubjectHash: %w", err)
+	}
+	return oldValue.SubjectHash, nil
+}
+
+// ResetSubjectHash resets all changes to the "subject_hash" field.
+func (m *LoginCounterMutation) ResetSubjectHash() {
+	m.subject_hash = nil
+}
+
+// SetUserID sets the "user_id" field.
+func (m *LoginCounterMutation) SetUserID(u uuid.UUID) {
+	m.user_id = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *LoginCounterMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the LoginCounter entity.
+// If the LoginCounter object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *LoginCounterMutation) OldUserID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ClearUserID clears the value of the "user_id" field.
+func (m *LoginCounterMutation) ClearUserID() {
+	m.user_id = nil
+	m.clearedFields[logincounter.FieldUserID] = struct{}{}
+}
+
+// UserIDCleared returns if the "user_id" field was cleared in this mutation.
+func (m *LoginCounterMutation) UserIDCleared() bool {
+	_, ok := m.clearedFields[logincounter.FieldUserID]
+	return ok
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *LoginCounterMutation) ResetUserID() {
+	m.user_id = nil
+	delete(m.clearedFields, logincounter.FieldUserID)
+}
+
+// SetFailures sets the "failures" field.
+func (m *LoginCounterMutation) SetFailures(i int) {
+	m.failures = &i
+	m.addfailures = nil
+}
+
+// Failures returns the value of the "failures" field in the mutation.
+func (m *LoginCounterMutation) Failures() (r int, exists bool) {
+	v := m.failures
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFailures returns the old "failures" field's value of the LoginCounter entity.
+// If the LoginCounter object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *LoginCounterMutation) OldFailures(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFailures is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFailures requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFailures: %w", err)
+	}
+	return oldValue.Failures, nil
+}
+
+// AddFailures adds i to the "failures" field.
+func (m *LoginCounterMutation) AddFailures(i int) {
+	if m.addfailures != nil {
+		*m.addfailures += i
+	} else {
+		m.addfailures = &i
+	}
+}
+
+// AddedFailures returns the value that was added to the "failures" field in this mutation.
+func (m *LoginCounterMutation) AddedFailures() (r int, exists bool) {
+	v := m.addfailures
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetFailures resets all changes to the "failures" field.
+func (m *LoginCounterMutation) ResetFailures() {
+	m.failures = nil
+	m.addfailures = nil
+}
+
+// SetBlockedUntil sets the "blocked_until" field.
+func (m *LoginCounterMutation) SetBlockedUntil(t time.Time) {
+	m.blocked_until = &t
+}
+
+// BlockedUntil returns the value of the "blocked_until" field in the mutation.
+func (m *LoginCounterMutation) BlockedUntil() (r time.Time, exists bool) {
+	v := m.blocked_until
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldBlockedUntil returns the old "blocked_until" field's value of the LoginCounter entity.
+// If the LoginCounter object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *LoginCounterMutation) OldBlockedUntil(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldBlockedUntil is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldBlockedUntil requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldBlockedUntil: %w", err)
+	}
+	return oldValue.BlockedUntil, nil
+}
+
+// ClearBlockedUntil clears the value of the "blocked_until" field.
+func (m *LoginCounterMutation) ClearBlockedUntil() {
+	m.blocked_until = nil
+	m.clearedFields[logincounter.FieldBlockedUntil] = struct{}{}
+}
+
+// BlockedUntilCleared returns if the "blocked_until" field was cleared in this mutation.
+func (m *LoginCounterMutation) BlockedUntilCleared() bool {
+	_, ok := m.clearedFields[logincounter.FieldBlockedUntil]
+	return ok
+}
+
+// ResetBlockedUntil resets all changes to the "blocked_until" field.
+func (m *LoginCounterMutation) ResetBlockedUntil() {
+	m.blocked_until = nil
+	delete(m.clearedFields, logincounter.FieldBlockedUntil)
+}
+
+// SetUpdatedAt sets the "updated_at" field.
+func (m *LoginCounterMutation) SetUpdatedAt(t time.Time) {
+	m.updated_at = &t
+}
+
+// UpdatedAt returns the value of the "updated_at" field in the mutation.
+func (m *LoginCounterMutation) UpdatedAt() (r time.Time, exists bool) {
+	v := m.updated_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUpdatedAt returns the old "updated_at" field's value of the LoginCounter entity.
+// If the LoginCounter object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *LoginCounterMutation) OldUpdatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUpdatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUpdatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUpdatedAt: %w", err)
+	}
+	return oldValue.UpdatedAt, nil
+}
+
+// ResetUpdatedAt resets all changes to the "updated_at" field.
+func (m *LoginCounterMutation) ResetUpdatedAt() {
+	m.updated_at = nil
+}
+
+// Where appends a list predicates to the LoginCounterMutation builder.
+func (m *LoginCounterMutation) Where(ps ...predicate.LoginCounter) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the LoginCounterMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *LoginCounterMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.LoginCounter, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *LoginCounterMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *LoginCounterMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (LoginCounter).
+func (m *LoginCounterMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *LoginCounterMutation) Fields() []string {
+	fields := make([]string, 0, 6)
+	if m.kind != nil {
+		fields = append(fields, logincounter.FieldKind)
+	}
+	if m.subject_hash != nil {
+		fields = append(fields, logincounter.FieldSubjectHash)
+	}
+	if m.user_id != nil {
+		fields = append(fields, logincounter.FieldUserID)
+	}
+	if m.failures != nil {
+		fields = append(fields, logincounter.FieldFailures)
+	}
+	if m.blocked_until != nil {
+		fields = append(fields, logincounter.FieldBlockedUntil)
+	}
+	if m.updated_at != nil {
+		fields = append(fields, logincounter.FieldUpdatedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *LoginCounterMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case logincounter.FieldKind:
+		return m.Kind()
+	case logincounter.FieldSubjectHash:
+		return m.SubjectHash()
+	case logincounter.FieldUserID:
+		return m.UserID()
+	case logincounter.FieldFailures:
+		return m.Failures()
+	case logincounter.FieldBlockedUntil:
+		return m.BlockedUntil()
+	case logincounter.FieldUpdatedAt:
+		return m.UpdatedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *LoginCounterMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case logincounter.FieldKind:
+		return m.OldKind(ctx)
+	case logincounter.FieldSubjectHash:
+		return m.OldSubjectHash(ctx)
+	case logincounter.FieldUserID:
+		return m.OldUserID(ctx)
+	case logincounter.FieldFailures:
+		return m.OldFailures(ctx)
+	case logincounter.FieldBlockedUntil:
+		return m.OldBlockedUntil(ctx)
+	case logincounter.FieldUpdatedAt:
+		return m.OldUpdatedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown LoginCounter field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *LoginCounterMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case logincounter.FieldKind:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKind(v)
+		return nil
+	case logincounter.FieldSubjectHash:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSubjectHash(v)
+		return nil
+	case logincounter.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case logincounter.FieldFailures:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFailures(v)
+		return nil
+	case logincounter.FieldBlockedUntil:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetBlockedUntil(v)
+		return nil
+	case logincounter.FieldUpdatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUpdatedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown LoginCounter field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *LoginCounterMutation) AddedFields() []string {
+	var fields []string
+	if m.addfailures != nil {
+		fields = append(fields, logincounter.FieldFailures)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *LoginCounterMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case logincounter.FieldFailures:
+		return m.AddedFailures()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *LoginCounterMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case logincounter.FieldFailures:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddFailures(v)
+		return nil
+	}
+	return fmt.Errorf("unknown LoginCounter numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *LoginCounterMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(logincounter.FieldUserID) {
+		fields = append(fields, logincounter.FieldUserID)
+	}
+	if m.FieldCleared(logincounter.FieldBlockedUntil) {
+		fields = append(fields, logincounter.FieldBlockedUntil)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *LoginCounterMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *LoginCounterMutation) ClearField(name string) error {
+	switch name {
+	case logincounter.FieldUserID:
+		m.ClearUserID()
+		return nil
+	case logincounter.FieldBlockedUntil:
+		m.ClearBlockedUntil()
+		return nil
+	}
+	return fmt.Errorf("unknown LoginCounter nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *LoginCounterMutation) ResetField(name string) error {
+	switch name {
+	case logincounter.FieldKind:
+		m.ResetKind()
+		return nil
+	case logincounter.FieldSubjectHash:
+		m.ResetSubjectHash()
+		return nil
+	case logincounter.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case logincounter.FieldFailures:
+		m.ResetFailures()
+		return nil
+	case logincounter.FieldBlockedUntil:
+		m.ResetBlockedUntil()
+		return nil
+	case logincounter.FieldUpdatedAt:
+		m.ResetUpdatedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown LoginCounter field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *LoginCounterMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *LoginCounterMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *LoginCounterMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *LoginCounterMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *LoginCounterMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *LoginCounterMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *LoginCounterMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown LoginCounter unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *LoginCounterMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown LoginCounter edge %s", name)
+}
+
 // LoginEventMutation represents an operation that mutates the LoginEvent nodes in the graph.
 type LoginEventMutation struct {
 	config
@@ -4691,6 +7583,1574 @@ func (m *LoginEventMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown LoginEvent edge %s", name)
 }
 
+// MFAChallengeMutation represents an operation that mutates the MFAChallenge nodes in the graph.
+type MFAChallengeMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	revision      *int64
+	addrevision   *int64
+	amr           *[]string
+	appendamr     []string
+	enrolling     *bool
+	created_at    *time.Time
+	expires_at    *time.Time
+	clearedFields map[string]struct{}
+	user          *uuid.UUID
+	cleareduser   bool
+	done          bool
+	oldValue      func(context.Context) (*MFAChallenge, error)
+	predicates    []predicate.MFAChallenge
+}
+
+var _ ent.Mutation = (*MFAChallengeMutation)(nil)
+
+// mfachallengeOption allows management of the mutation configuration using functional options.
+type mfachallengeOption func(*MFAChallengeMutation)
+
+// newMFAChallengeMutation creates new mutation for the MFAChallenge entity.
+func newMFAChallengeMutation(c config, op Op, opts ...mfachallengeOption) *MFAChallengeMutation {
+	m := &MFAChallengeMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeMFAChallenge,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withMFAChallengeID sets the ID field of the mutation.
+func withMFAChallengeID(id uuid.UUID) mfachallengeOption {
+	return func(m *MFAChallengeMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *MFAChallenge
+		)
+		m.oldValue = func(ctx context.Context) (*MFAChallenge, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().MFAChallenge.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withMFAChallenge sets the old MFAChallenge of the mutation.
+func withMFAChallenge(node *MFAChallenge) mfachallengeOption {
+	return func(m *MFAChallengeMutation) {
+		m.oldValue = func(context.Context) (*MFAChallenge, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m MFAChallengeMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m MFAChallengeMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("tenantdb: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of MFAChallenge entities.
+func (m *MFAChallengeMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *MFAChallengeMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *MFAChallengeMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().MFAChallenge.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetUserID sets the "user_id" field.
+func (m *MFAChallengeMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *MFAChallengeMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the MFAChallenge entity.
+// If the MFAChallenge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MFAChallengeMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *MFAChallengeMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetRevision sets the "revision" field.
+func (m *MFAChallengeMutation) SetRevision(i int64) {
+	m.revision = &i
+	m.addrevision = nil
+}
+
+// Revision returns the value of the "revision" field in the mutation.
+func (m *MFAChallengeMutation) Revision() (r int64, exists bool) {
+	v := m.revision
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRevision returns the old "revision" field's value of the MFAChallenge entity.
+// If the MFAChallenge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MFAChallengeMutation) OldRevision(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRevision is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRevision requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRevision: %w", err)
+	}
+	return oldValue.Revision, nil
+}
+
+// AddRevision adds i to the "revision" field.
+func (m *MFAChallengeMutation) AddRevision(i int64) {
+	if m.addrevision != nil {
+		*m.addrevision += i
+	} else {
+		m.addrevision = &i
+	}
+}
+
+// AddedRevision returns the value that was added to the "revision" field in this mutation.
+func (m *MFAChallengeMutation) AddedRevision() (r int64, exists bool) {
+	v := m.addrevision
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetRevision resets all changes to the "revision" field.
+func (m *MFAChallengeMutation) ResetRevision() {
+	m.revision = nil
+	m.addrevision = nil
+}
+
+// SetAmr sets the "amr" field.
+func (m *MFAChallengeMutation) SetAmr(s []string) {
+	m.amr = &s
+	m.appendamr = nil
+}
+
+// Amr returns the value of the "amr" field in the mutation.
+func (m *MFAChallengeMutation) Amr() (r []string, exists bool) {
+	v := m.amr
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAmr returns the old "amr" field's value of the MFAChallenge entity.
+// If the MFAChallenge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MFAChallengeMutation) OldAmr(ctx context.Context) (v []string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAmr is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAmr requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAmr: %w", err)
+	}
+	return oldValue.Amr, nil
+}
+
+// AppendAmr adds s to the "amr" field.
+func (m *MFAChallengeMutation) AppendAmr(s []string) {
+	m.appendamr = append(m.appendamr, s...)
+}
+
+// AppendedAmr returns the list of values that were appended to the "amr" field in this mutation.
+func (m *MFAChallengeMutation) AppendedAmr() ([]string, bool) {
+	if len(m.appendamr) == 0 {
+		return nil, false
+	}
+	return m.appendamr, true
+}
+
+// ResetAmr resets all changes to the "amr" field.
+func (m *MFAChallengeMutation) ResetAmr() {
+	m.amr = nil
+	m.appendamr = nil
+}
+
+// SetEnrolling sets the "enrolling" field.
+func (m *MFAChallengeMutation) SetEnrolling(b bool) {
+	m.enrolling = &b
+}
+
+// Enrolling returns the value of the "enrolling" field in the mutation.
+func (m *MFAChallengeMutation) Enrolling() (r bool, exists bool) {
+	v := m.enrolling
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldEnrolling returns the old "enrolling" field's value of the MFAChallenge entity.
+// If the MFAChallenge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MFAChallengeMutation) OldEnrolling(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldEnrolling is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldEnrolling requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldEnrolling: %w", err)
+	}
+	return oldValue.Enrolling, nil
+}
+
+// ResetEnrolling resets all changes to the "enrolling" field.
+func (m *MFAChallengeMutation) ResetEnrolling() {
+	m.enrolling = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *MFAChallengeMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *MFAChallengeMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the MFAChallenge entity.
+// If the MFAChallenge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MFAChallengeMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *MFAChallengeMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (m *MFAChallengeMutation) SetExpiresAt(t time.Time) {
+	m.expires_at = &t
+}
+
+// ExpiresAt returns the value of the "expires_at" field in the mutation.
+func (m *MFAChallengeMutation) ExpiresAt() (r time.Time, exists bool) {
+	v := m.expires_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldExpiresAt returns the old "expires_at" field's value of the MFAChallenge entity.
+// If the MFAChallenge object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MFAChallengeMutation) OldExpiresAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldExpiresAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldExpiresAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldExpiresAt: %w", err)
+	}
+	return oldValue.ExpiresAt, nil
+}
+
+// ResetExpiresAt resets all changes to the "expires_at" field.
+func (m *MFAChallengeMutation) ResetExpiresAt() {
+	m.expires_at = nil
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *MFAChallengeMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[mfachallenge.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *MFAChallengeMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *MFAChallengeMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *MFAChallengeMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the MFAChallengeMutation builder.
+func (m *MFAChallengeMutation) Where(ps ...predicate.MFAChallenge) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the MFAChallengeMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *MFAChallengeMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.MFAChallenge, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *MFAChallengeMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *MFAChallengeMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (MFAChallenge).
+func (m *MFAChallengeMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *MFAChallengeMutation) Fields() []string {
+	fields := make([]string, 0, 6)
+	if m.user != nil {
+		fields = append(fields, mfachallenge.FieldUserID)
+	}
+	if m.revision != nil {
+		fields = append(fields, mfachallenge.FieldRevision)
+	}
+	if m.amr != nil {
+		fields = append(fields, mfachallenge.FieldAmr)
+	}
+	if m.enrolling != nil {
+		fields = append(fields, mfachallenge.FieldEnrolling)
+	}
+	if m.created_at != nil {
+		fields = append(fields, mfachallenge.FieldCreatedAt)
+	}
+	if m.expires_at != nil {
+		fields = append(fields, mfachallenge.FieldExpiresAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *MFAChallengeMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case mfachallenge.FieldUserID:
+		return m.UserID()
+	case mfachallenge.FieldRevision:
+		return m.Revision()
+	case mfachallenge.FieldAmr:
+		return m.Amr()
+	case mfachallenge.FieldEnrolling:
+		return m.Enrolling()
+	case mfachallenge.FieldCreatedAt:
+		return m.CreatedAt()
+	case mfachallenge.FieldExpiresAt:
+		return m.ExpiresAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *MFAChallengeMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case mfachallenge.FieldUserID:
+		return m.OldUserID(ctx)
+	case mfachallenge.FieldRevision:
+		return m.OldRevision(ctx)
+	case mfachallenge.FieldAmr:
+		return m.OldAmr(ctx)
+	case mfachallenge.FieldEnrolling:
+		return m.OldEnrolling(ctx)
+	case mfachallenge.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case mfachallenge.FieldExpiresAt:
+		return m.OldExpiresAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown MFAChallenge field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *MFAChallengeMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case mfachallenge.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case mfachallenge.FieldRevision:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRevision(v)
+		return nil
+	case mfachallenge.FieldAmr:
+		v, ok := value.([]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAmr(v)
+		return nil
+	case mfachallenge.FieldEnrolling:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetEnrolling(v)
+		return nil
+	case mfachallenge.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case mfachallenge.FieldExpiresAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetExpiresAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown MFAChallenge field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *MFAChallengeMutation) AddedFields() []string {
+	var fields []string
+	if m.addrevision != nil {
+		fields = append(fields, mfachallenge.FieldRevision)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *MFAChallengeMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case mfachallenge.FieldRevision:
+		return m.AddedRevision()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *MFAChallengeMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case mfachallenge.FieldRevision:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRevision(v)
+		return nil
+	}
+	return fmt.Errorf("unknown MFAChallenge numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *MFAChallengeMutation) ClearedFields() []string {
+	return nil
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *MFAChallengeMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *MFAChallengeMutation) ClearField(name string) error {
+	return fmt.Errorf("unknown MFAChallenge nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *MFAChallengeMutation) ResetField(name string) error {
+	switch name {
+	case mfachallenge.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case mfachallenge.FieldRevision:
+		m.ResetRevision()
+		return nil
+	case mfachallenge.FieldAmr:
+		m.ResetAmr()
+		return nil
+	case mfachallenge.FieldEnrolling:
+		m.ResetEnrolling()
+		return nil
+	case mfachallenge.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case mfachallenge.FieldExpiresAt:
+		m.ResetExpiresAt()
+		return nil
+	}
+	return fmt.Errorf("unknown MFAChallenge field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *MFAChallengeMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.user != nil {
+		edges = append(edges, mfachallenge.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *MFAChallengeMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case mfachallenge.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *MFAChallengeMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *MFAChallengeMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *MFAChallengeMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cleareduser {
+		edges = append(edges, mfachallenge.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *MFAChallengeMutation) EdgeCleared(name string) bool {
+	switch name {
+	case mfachallenge.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *MFAChallengeMutation) ClearEdge(name string) error {
+	switch name {
+	case mfachallenge.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown MFAChallenge unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *MFAChallengeMutation) ResetEdge(name string) error {
+	switch name {
+	case mfachallenge.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown MFAChallenge edge %s", name)
+}
+
+// MagicLinkMutation represents an operation that mutates the MagicLink nodes in the graph.
+type MagicLinkMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	address_hash  *[]byte
+	user_id       *uuid.UUID
+	challenge     *[]byte
+	code_hash     *[]byte
+	tries         *int
+	addtries      *int
+	created_at    *time.Time
+	expires_at    *time.Time
+	approved_at   *time.Time
+	exchanged_at  *time.Time
+	clearedFields map[string]struct{}
+	done          bool
+	oldValue      func(context.Context) (*MagicLink, error)
+	predicates    []predicate.MagicLink
+}
+
+var _ ent.Mutation = (*MagicLinkMutation)(nil)
+
+// magiclinkOption allows management of the mutation configuration using functional options.
+type magiclinkOption func(*MagicLinkMutation)
+
+// newMagicLinkMutation creates new mutation for the MagicLink entity.
+func newMagicLinkMutation(c config, op Op, opts ...magiclinkOption) *MagicLinkMutation {
+	m := &MagicLinkMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeMagicLink,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withMagicLinkID sets the ID field of the mutation.
+func withMagicLinkID(id uuid.UUID) magiclinkOption {
+	return func(m *MagicLinkMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *MagicLink
+		)
+		m.oldValue = func(ctx context.Context) (*MagicLink, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().MagicLink.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withMagicLink sets the old MagicLink of the mutation.
+func withMagicLink(node *MagicLink) magiclinkOption {
+	return func(m *MagicLinkMutation) {
+		m.oldValue = func(context.Context) (*MagicLink, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m MagicLinkMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m MagicLinkMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("tenantdb: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of MagicLink entities.
+func (m *MagicLinkMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *MagicLinkMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *MagicLinkMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().MagicLink.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetAddressHash sets the "address_hash" field.
+func (m *MagicLinkMutation) SetAddressHash(b []byte) {
+	m.address_hash = &b
+}
+
+// AddressHash returns the value of the "address_hash" field in the mutation.
+func (m *MagicLinkMutation) AddressHash() (r []byte, exists bool) {
+	v := m.address_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAddressHash returns the old "address_hash" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldAddressHash(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAddressHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAddressHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAddressHash: %w", err)
+	}
+	return oldValue.AddressHash, nil
+}
+
+// ResetAddressHash resets all changes to the "address_hash" field.
+func (m *MagicLinkMutation) ResetAddressHash() {
+	m.address_hash = nil
+}
+
+// SetUserID sets the "user_id" field.
+func (m *MagicLinkMutation) SetUserID(u uuid.UUID) {
+	m.user_id = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *MagicLinkMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldUserID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ClearUserID clears the value of the "user_id" field.
+func (m *MagicLinkMutation) ClearUserID() {
+	m.user_id = nil
+	m.clearedFields[magiclink.FieldUserID] = struct{}{}
+}
+
+// UserIDCleared returns if the "user_id" field was cleared in this mutation.
+func (m *MagicLinkMutation) UserIDCleared() bool {
+	_, ok := m.clearedFields[magiclink.FieldUserID]
+	return ok
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *MagicLinkMutation) ResetUserID() {
+	m.user_id = nil
+	delete(m.clearedFields, magiclink.FieldUserID)
+}
+
+// SetChallenge sets the "challenge" field.
+func (m *MagicLinkMutation) SetChallenge(b []byte) {
+	m.challenge = &b
+}
+
+// Challenge returns the value of the "challenge" field in the mutation.
+func (m *MagicLinkMutation) Challenge() (r []byte, exists bool) {
+	v := m.challenge
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldChallenge returns the old "challenge" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldChallenge(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldChallenge is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldChallenge requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldChallenge: %w", err)
+	}
+	return oldValue.Challenge, nil
+}
+
+// ResetChallenge resets all changes to the "challenge" field.
+func (m *MagicLinkMutation) ResetChallenge() {
+	m.challenge = nil
+}
+
+// SetCodeHash sets the "code_hash" field.
+func (m *MagicLinkMutation) SetCodeHash(b []byte) {
+	m.code_hash = &b
+}
+
+// CodeHash returns the value of the "code_hash" field in the mutation.
+func (m *MagicLinkMutation) CodeHash() (r []byte, exists bool) {
+	v := m.code_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCodeHash returns the old "code_hash" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldCodeHash(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCodeHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCodeHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCodeHash: %w", err)
+	}
+	return oldValue.CodeHash, nil
+}
+
+// ResetCodeHash resets all changes to the "code_hash" field.
+func (m *MagicLinkMutation) ResetCodeHash() {
+	m.code_hash = nil
+}
+
+// SetTries sets the "tries" field.
+func (m *MagicLinkMutation) SetTries(i int) {
+	m.tries = &i
+	m.addtries = nil
+}
+
+// Tries returns the value of the "tries" field in the mutation.
+func (m *MagicLinkMutation) Tries() (r int, exists bool) {
+	v := m.tries
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldTries returns the old "tries" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldTries(ctx context.Context) (v int, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldTries is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldTries requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldTries: %w", err)
+	}
+	return oldValue.Tries, nil
+}
+
+// AddTries adds i to the "tries" field.
+func (m *MagicLinkMutation) AddTries(i int) {
+	if m.addtries != nil {
+		*m.addtries += i
+	} else {
+		m.addtries = &i
+	}
+}
+
+// AddedTries returns the value that was added to the "tries" field in this mutation.
+func (m *MagicLinkMutation) AddedTries() (r int, exists bool) {
+	v := m.addtries
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetTries resets all changes to the "tries" field.
+func (m *MagicLinkMutation) ResetTries() {
+	m.tries = nil
+	m.addtries = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *MagicLinkMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *MagicLinkMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *MagicLinkMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetExpiresAt sets the "expires_at" field.
+func (m *MagicLinkMutation) SetExpiresAt(t time.Time) {
+	m.expires_at = &t
+}
+
+// ExpiresAt returns the value of the "expires_at" field in the mutation.
+func (m *MagicLinkMutation) ExpiresAt() (r time.Time, exists bool) {
+	v := m.expires_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldExpiresAt returns the old "expires_at" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldExpiresAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldExpiresAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldExpiresAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldExpiresAt: %w", err)
+	}
+	return oldValue.ExpiresAt, nil
+}
+
+// ResetExpiresAt resets all changes to the "expires_at" field.
+func (m *MagicLinkMutation) ResetExpiresAt() {
+	m.expires_at = nil
+}
+
+// SetApprovedAt sets the "approved_at" field.
+func (m *MagicLinkMutation) SetApprovedAt(t time.Time) {
+	m.approved_at = &t
+}
+
+// ApprovedAt returns the value of the "approved_at" field in the mutation.
+func (m *MagicLinkMutation) ApprovedAt() (r time.Time, exists bool) {
+	v := m.approved_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldApprovedAt returns the old "approved_at" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldApprovedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldApprovedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldApprovedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldApprovedAt: %w", err)
+	}
+	return oldValue.ApprovedAt, nil
+}
+
+// ClearApprovedAt clears the value of the "approved_at" field.
+func (m *MagicLinkMutation) ClearApprovedAt() {
+	m.approved_at = nil
+	m.clearedFields[magiclink.FieldApprovedAt] = struct{}{}
+}
+
+// ApprovedAtCleared returns if the "approved_at" field was cleared in this mutation.
+func (m *MagicLinkMutation) ApprovedAtCleared() bool {
+	_, ok := m.clearedFields[magiclink.FieldApprovedAt]
+	return ok
+}
+
+// ResetApprovedAt resets all changes to the "approved_at" field.
+func (m *MagicLinkMutation) ResetApprovedAt() {
+	m.approved_at = nil
+	delete(m.clearedFields, magiclink.FieldApprovedAt)
+}
+
+// SetExchangedAt sets the "exchanged_at" field.
+func (m *MagicLinkMutation) SetExchangedAt(t time.Time) {
+	m.exchanged_at = &t
+}
+
+// ExchangedAt returns the value of the "exchanged_at" field in the mutation.
+func (m *MagicLinkMutation) ExchangedAt() (r time.Time, exists bool) {
+	v := m.exchanged_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldExchangedAt returns the old "exchanged_at" field's value of the MagicLink entity.
+// If the MagicLink object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *MagicLinkMutation) OldExchangedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldExchangedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldExchangedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldExchangedAt: %w", err)
+	}
+	return oldValue.ExchangedAt, nil
+}
+
+// ClearExchangedAt clears the value of the "exchanged_at" field.
+func (m *MagicLinkMutation) ClearExchangedAt() {
+	m.exchanged_at = nil
+	m.clearedFields[magiclink.FieldExchangedAt] = struct{}{}
+}
+
+// ExchangedAtCleared returns if the "exchanged_at" field was cleared in this mutation.
+func (m *MagicLinkMutation) ExchangedAtCleared() bool {
+	_, ok := m.clearedFields[magiclink.FieldExchangedAt]
+	return ok
+}
+
+// ResetExchangedAt resets all changes to the "exchanged_at" field.
+func (m *MagicLinkMutation) ResetExchangedAt() {
+	m.exchanged_at = nil
+	delete(m.clearedFields, magiclink.FieldExchangedAt)
+}
+
+// Where appends a list predicates to the MagicLinkMutation builder.
+func (m *MagicLinkMutation) Where(ps ...predicate.MagicLink) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the MagicLinkMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *MagicLinkMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.MagicLink, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *MagicLinkMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *MagicLinkMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (MagicLink).
+func (m *MagicLinkMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *MagicLinkMutation) Fields() []string {
+	fields := make([]string, 0, 9)
+	if m.address_hash != nil {
+		fields = append(fields, magiclink.FieldAddressHash)
+	}
+	if m.user_id != nil {
+		fields = append(fields, magiclink.FieldUserID)
+	}
+	if m.challenge != nil {
+		fields = append(fields, magiclink.FieldChallenge)
+	}
+	if m.code_hash != nil {
+		fields = append(fields, magiclink.FieldCodeHash)
+	}
+	if m.tries != nil {
+		fields = append(fields, magiclink.FieldTries)
+	}
+	if m.created_at != nil {
+		fields = append(fields, magiclink.FieldCreatedAt)
+	}
+	if m.expires_at != nil {
+		fields = append(fields, magiclink.FieldExpiresAt)
+	}
+	if m.approved_at != nil {
+		fields = append(fields, magiclink.FieldApprovedAt)
+	}
+	if m.exchanged_at != nil {
+		fields = append(fields, magiclink.FieldExchangedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *MagicLinkMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case magiclink.FieldAddressHash:
+		return m.AddressHash()
+	case magiclink.FieldUserID:
+		return m.UserID()
+	case magiclink.FieldChallenge:
+		return m.Challenge()
+	case magiclink.FieldCodeHash:
+		return m.CodeHash()
+	case magiclink.FieldTries:
+		return m.Tries()
+	case magiclink.FieldCreatedAt:
+		return m.CreatedAt()
+	case magiclink.FieldExpiresAt:
+		return m.ExpiresAt()
+	case magiclink.FieldApprovedAt:
+		return m.ApprovedAt()
+	case magiclink.FieldExchangedAt:
+		return m.ExchangedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *MagicLinkMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case magiclink.FieldAddressHash:
+		return m.OldAddressHash(ctx)
+	case magiclink.FieldUserID:
+		return m.OldUserID(ctx)
+	case magiclink.FieldChallenge:
+		return m.OldChallenge(ctx)
+	case magiclink.FieldCodeHash:
+		return m.OldCodeHash(ctx)
+	case magiclink.FieldTries:
+		return m.OldTries(ctx)
+	case magiclink.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case magiclink.FieldExpiresAt:
+		return m.OldExpiresAt(ctx)
+	case magiclink.FieldApprovedAt:
+		return m.OldApprovedAt(ctx)
+	case magiclink.FieldExchangedAt:
+		return m.OldExchangedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown MagicLink field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *MagicLinkMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case magiclink.FieldAddressHash:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAddressHash(v)
+		return nil
+	case magiclink.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case magiclink.FieldChallenge:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetChallenge(v)
+		return nil
+	case magiclink.FieldCodeHash:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCodeHash(v)
+		return nil
+	case magiclink.FieldTries:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetTries(v)
+		return nil
+	case magiclink.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case magiclink.FieldExpiresAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetExpiresAt(v)
+		return nil
+	case magiclink.FieldApprovedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetApprovedAt(v)
+		return nil
+	case magiclink.FieldExchangedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetExchangedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown MagicLink field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *MagicLinkMutation) AddedFields() []string {
+	var fields []string
+	if m.addtries != nil {
+		fields = append(fields, magiclink.FieldTries)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *MagicLinkMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case magiclink.FieldTries:
+		return m.AddedTries()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *MagicLinkMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case magiclink.FieldTries:
+		v, ok := value.(int)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddTries(v)
+		return nil
+	}
+	return fmt.Errorf("unknown MagicLink numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *MagicLinkMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(magiclink.FieldUserID) {
+		fields = append(fields, magiclink.FieldUserID)
+	}
+	if m.FieldCleared(magiclink.FieldApprovedAt) {
+		fields = append(fields, magiclink.FieldApprovedAt)
+	}
+	if m.FieldCleared(magiclink.FieldExchangedAt) {
+		fields = append(fields, magiclink.FieldExchangedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *MagicLinkMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *MagicLinkMutation) ClearField(name string) error {
+	switch name {
+	case magiclink.FieldUserID:
+		m.ClearUserID()
+		return nil
+	case magiclink.FieldApprovedAt:
+		m.ClearApprovedAt()
+		return nil
+	case magiclink.FieldExchangedAt:
+		m.ClearExchangedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown MagicLink nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *MagicLinkMutation) ResetField(name string) error {
+	switch name {
+	case magiclink.FieldAddressHash:
+		m.ResetAddressHash()
+		return nil
+	case magiclink.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case magiclink.FieldChallenge:
+		m.ResetChallenge()
+		return nil
+	case magiclink.FieldCodeHash:
+		m.ResetCodeHash()
+		return nil
+	case magiclink.FieldTries:
+		m.ResetTries()
+		return nil
+	case magiclink.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case magiclink.FieldExpiresAt:
+		m.ResetExpiresAt()
+		return nil
+	case magiclink.FieldApprovedAt:
+		m.ResetApprovedAt()
+		return nil
+	case magiclink.FieldExchangedAt:
+		m.ResetExchangedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown MagicLink field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *MagicLinkMutation) AddedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *MagicLinkMutation) AddedIDs(name string) []ent.Value {
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *MagicLinkMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *MagicLinkMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *MagicLinkMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 0)
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *MagicLinkMutation) EdgeCleared(name string) bool {
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *MagicLinkMutation) ClearEdge(name string) error {
+	return fmt.Errorf("unknown MagicLink unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *MagicLinkMutation) ResetEdge(name string) error {
+	return fmt.Errorf("unknown MagicLink edge %s", name)
+}
+
 // OneTimeValueMutation represents an operation that mutates the OneTimeValue nodes in the graph.
 type OneTimeValueMutation struct {
 	config
@@ -4703,6 +9163,8 @@ type OneTimeValueMutation struct {
 	created_at    *time.Time
 	expires_at    *time.Time
 	used_at       *time.Time
+	successor_id  *uuid.UUID
+	successor     *[]byte
 	clearedFields map[string]struct{}
 	done          bool
 	oldValue      func(context.Context) (*OneTimeValue, error)
@@ -5042,6 +9504,104 @@ func (m *OneTimeValueMutation) ResetUsedAt() {
 	delete(m.clearedFields, onetimevalue.FieldUsedAt)
 }
 
+// SetSuccessorID sets the "successor_id" field.
+func (m *OneTimeValueMutation) SetSuccessorID(u uuid.UUID) {
+	m.successor_id = &u
+}
+
+// SuccessorID returns the value of the "successor_id" field in the mutation.
+func (m *OneTimeValueMutation) SuccessorID() (r uuid.UUID, exists bool) {
+	v := m.successor_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSuccessorID returns the old "successor_id" field's value of the OneTimeValue entity.
+// If the OneTimeValue object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *OneTimeValueMutation) OldSuccessorID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSuccessorID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSuccessorID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSuccessorID: %w", err)
+	}
+	return oldValue.SuccessorID, nil
+}
+
+// ClearSuccessorID clears the value of the "successor_id" field.
+func (m *OneTimeValueMutation) ClearSuccessorID() {
+	m.successor_id = nil
+	m.clearedFields[onetimevalue.FieldSuccessorID] = struct{}{}
+}
+
+// SuccessorIDCleared returns if the "successor_id" field was cleared in this mutation.
+func (m *OneTimeValueMutation) SuccessorIDCleared() bool {
+	_, ok := m.clearedFields[onetimevalue.FieldSuccessorID]
+	return ok
+}
+
+// ResetSuccessorID resets all changes to the "successor_id" field.
+func (m *OneTimeValueMutation) ResetSuccessorID() {
+	m.successor_id = nil
+	delete(m.clearedFields, onetimevalue.FieldSuccessorID)
+}
+
+// SetSuccessor sets the "successor" field.
+func (m *OneTimeValueMutation) SetSuccessor(b []byte) {
+	m.successor = &b
+}
+
+// Successor returns the value of the "successor" field in the mutation.
+func (m *OneTimeValueMutation) Successor() (r []byte, exists bool) {
+	v := m.successor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSuccessor returns the old "successor" field's value of the OneTimeValue entity.
+// If the OneTimeValue object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *OneTimeValueMutation) OldSuccessor(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSuccessor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSuccessor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSuccessor: %w", err)
+	}
+	return oldValue.Successor, nil
+}
+
+// ClearSuccessor clears the value of the "successor" field.
+func (m *OneTimeValueMutation) ClearSuccessor() {
+	m.successor = nil
+	m.clearedFields[onetimevalue.FieldSuccessor] = struct{}{}
+}
+
+// SuccessorCleared returns if the "successor" field was cleared in this mutation.
+func (m *OneTimeValueMutation) SuccessorCleared() bool {
+	_, ok := m.clearedFields[onetimevalue.FieldSuccessor]
+	return ok
+}
+
+// ResetSuccessor resets all changes to the "successor" field.
+func (m *OneTimeValueMutation) ResetSuccessor() {
+	m.successor = nil
+	delete(m.clearedFields, onetimevalue.FieldSuccessor)
+}
+
 // Where appends a list predicates to the OneTimeValueMutation builder.
 func (m *OneTimeValueMutation) Where(ps ...predicate.OneTimeValue) {
 	m.predicates = append(m.predicates, ps...)
@@ -5076,7 +9636,7 @@ func (m *OneTimeValueMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *OneTimeValueMutation) Fields() []string {
-	fields := make([]string, 0, 6)
+	fields := make([]string, 0, 8)
 	if m.purpose != nil {
 		fields = append(fields, onetimevalue.FieldPurpose)
 	}
@@ -5094,6 +9654,12 @@ func (m *OneTimeValueMutation) Fields() []string {
 	}
 	if m.used_at != nil {
 		fields = append(fields, onetimevalue.FieldUsedAt)
+	}
+	if m.successor_id != nil {
+		fields = append(fields, onetimevalue.FieldSuccessorID)
+	}
+	if m.successor != nil {
+		fields = append(fields, onetimevalue.FieldSuccessor)
 	}
 	return fields
 }
@@ -5115,6 +9681,10 @@ func (m *OneTimeValueMutation) Field(name string) (ent.Value, bool) {
 		return m.ExpiresAt()
 	case onetimevalue.FieldUsedAt:
 		return m.UsedAt()
+	case onetimevalue.FieldSuccessorID:
+		return m.SuccessorID()
+	case onetimevalue.FieldSuccessor:
+		return m.Successor()
 	}
 	return nil, false
 }
@@ -5136,6 +9706,10 @@ func (m *OneTimeValueMutation) OldField(ctx context.Context, name string) (ent.V
 		return m.OldExpiresAt(ctx)
 	case onetimevalue.FieldUsedAt:
 		return m.OldUsedAt(ctx)
+	case onetimevalue.FieldSuccessorID:
+		return m.OldSuccessorID(ctx)
+	case onetimevalue.FieldSuccessor:
+		return m.OldSuccessor(ctx)
 	}
 	return nil, fmt.Errorf("unknown OneTimeValue field %s", name)
 }
@@ -5187,6 +9761,20 @@ func (m *OneTimeValueMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetUsedAt(v)
 		return nil
+	case onetimevalue.FieldSuccessorID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSuccessorID(v)
+		return nil
+	case onetimevalue.FieldSuccessor:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSuccessor(v)
+		return nil
 	}
 	return fmt.Errorf("unknown OneTimeValue field %s", name)
 }
@@ -5220,6 +9808,12 @@ func (m *OneTimeValueMutation) ClearedFields() []string {
 	if m.FieldCleared(onetimevalue.FieldUsedAt) {
 		fields = append(fields, onetimevalue.FieldUsedAt)
 	}
+	if m.FieldCleared(onetimevalue.FieldSuccessorID) {
+		fields = append(fields, onetimevalue.FieldSuccessorID)
+	}
+	if m.FieldCleared(onetimevalue.FieldSuccessor) {
+		fields = append(fields, onetimevalue.FieldSuccessor)
+	}
 	return fields
 }
 
@@ -5236,6 +9830,12 @@ func (m *OneTimeValueMutation) ClearField(name string) error {
 	switch name {
 	case onetimevalue.FieldUsedAt:
 		m.ClearUsedAt()
+		return nil
+	case onetimevalue.FieldSuccessorID:
+		m.ClearSuccessorID()
+		return nil
+	case onetimevalue.FieldSuccessor:
+		m.ClearSuccessor()
 		return nil
 	}
 	return fmt.Errorf("unknown OneTimeValue nullable field %s", name)
@@ -5262,6 +9862,12 @@ func (m *OneTimeValueMutation) ResetField(name string) error {
 		return nil
 	case onetimevalue.FieldUsedAt:
 		m.ResetUsedAt()
+		return nil
+	case onetimevalue.FieldSuccessorID:
+		m.ResetSuccessorID()
+		return nil
+	case onetimevalue.FieldSuccessor:
+		m.ResetSuccessor()
 		return nil
 	}
 	return fmt.Errorf("unknown OneTimeValue field %s", name)
@@ -10195,12 +14801,14 @@ type SessionMutation struct {
 	op               Op
 	typ              string
 	id               *uuid.UUID
+	device           *string
 	authenticated_at *time.Time
 	amr              *[]string
 	appendamr        []string
 	aal              *int
 	addaal           *int
 	created_at       *time.Time
+	last_used_at     *time.Time
 	expires_at       *time.Time
 	revoked_at       *time.Time
 	clearedFields    map[string]struct{}
@@ -10349,6 +14957,42 @@ func (m *SessionMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error
 // ResetUserID resets all changes to the "user_id" field.
 func (m *SessionMutation) ResetUserID() {
 	m.user = nil
+}
+
+// SetDevice sets the "device" field.
+func (m *SessionMutation) SetDevice(s string) {
+	m.device = &s
+}
+
+// Device returns the value of the "device" field in the mutation.
+func (m *SessionMutation) Device() (r string, exists bool) {
+	v := m.device
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDevice returns the old "device" field's value of the Session entity.
+// If the Session object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SessionMutation) OldDevice(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDevice is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDevice requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDevice: %w", err)
+	}
+	return oldValue.Device, nil
+}
+
+// ResetDevice resets all changes to the "device" field.
+func (m *SessionMutation) ResetDevice() {
+	m.device = nil
 }
 
 // SetAuthenticatedAt sets the "authenticated_at" field.
@@ -10530,6 +15174,42 @@ func (m *SessionMutation) ResetCreatedAt() {
 	m.created_at = nil
 }
 
+// SetLastUsedAt sets the "last_used_at" field.
+func (m *SessionMutation) SetLastUsedAt(t time.Time) {
+	m.last_used_at = &t
+}
+
+// LastUsedAt returns the value of the "last_used_at" field in the mutation.
+func (m *SessionMutation) LastUsedAt() (r time.Time, exists bool) {
+	v := m.last_used_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLastUsedAt returns the old "last_used_at" field's value of the Session entity.
+// If the Session object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *SessionMutation) OldLastUsedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLastUsedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLastUsedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLastUsedAt: %w", err)
+	}
+	return oldValue.LastUsedAt, nil
+}
+
+// ResetLastUsedAt resets all changes to the "last_used_at" field.
+func (m *SessionMutation) ResetLastUsedAt() {
+	m.last_used_at = nil
+}
+
 // SetExpiresAt sets the "expires_at" field.
 func (m *SessionMutation) SetExpiresAt(t time.Time) {
 	m.expires_at = &t
@@ -10676,9 +15356,12 @@ func (m *SessionMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *SessionMutation) Fields() []string {
-	fields := make([]string, 0, 7)
+	fields := make([]string, 0, 9)
 	if m.user != nil {
 		fields = append(fields, session.FieldUserID)
+	}
+	if m.device != nil {
+		fields = append(fields, session.FieldDevice)
 	}
 	if m.authenticated_at != nil {
 		fields = append(fields, session.FieldAuthenticatedAt)
@@ -10691,6 +15374,9 @@ func (m *SessionMutation) Fields() []string {
 	}
 	if m.created_at != nil {
 		fields = append(fields, session.FieldCreatedAt)
+	}
+	if m.last_used_at != nil {
+		fields = append(fields, session.FieldLastUsedAt)
 	}
 	if m.expires_at != nil {
 		fields = append(fields, session.FieldExpiresAt)
@@ -10708,6 +15394,8 @@ func (m *SessionMutation) Field(name string) (ent.Value, bool) {
 	switch name {
 	case session.FieldUserID:
 		return m.UserID()
+	case session.FieldDevice:
+		return m.Device()
 	case session.FieldAuthenticatedAt:
 		return m.AuthenticatedAt()
 	case session.FieldAmr:
@@ -10716,6 +15404,8 @@ func (m *SessionMutation) Field(name string) (ent.Value, bool) {
 		return m.Aal()
 	case session.FieldCreatedAt:
 		return m.CreatedAt()
+	case session.FieldLastUsedAt:
+		return m.LastUsedAt()
 	case session.FieldExpiresAt:
 		return m.ExpiresAt()
 	case session.FieldRevokedAt:
@@ -10731,6 +15421,8 @@ func (m *SessionMutation) OldField(ctx context.Context, name string) (ent.Value,
 	switch name {
 	case session.FieldUserID:
 		return m.OldUserID(ctx)
+	case session.FieldDevice:
+		return m.OldDevice(ctx)
 	case session.FieldAuthenticatedAt:
 		return m.OldAuthenticatedAt(ctx)
 	case session.FieldAmr:
@@ -10739,6 +15431,8 @@ func (m *SessionMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldAal(ctx)
 	case session.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
+	case session.FieldLastUsedAt:
+		return m.OldLastUsedAt(ctx)
 	case session.FieldExpiresAt:
 		return m.OldExpiresAt(ctx)
 	case session.FieldRevokedAt:
@@ -10758,6 +15452,13 @@ func (m *SessionMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetUserID(v)
+		return nil
+	case session.FieldDevice:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDevice(v)
 		return nil
 	case session.FieldAuthenticatedAt:
 		v, ok := value.(time.Time)
@@ -10786,6 +15487,13 @@ func (m *SessionMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetCreatedAt(v)
+		return nil
+	case session.FieldLastUsedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLastUsedAt(v)
 		return nil
 	case session.FieldExpiresAt:
 		v, ok := value.(time.Time)
@@ -10877,6 +15585,9 @@ func (m *SessionMutation) ResetField(name string) error {
 	case session.FieldUserID:
 		m.ResetUserID()
 		return nil
+	case session.FieldDevice:
+		m.ResetDevice()
+		return nil
 	case session.FieldAuthenticatedAt:
 		m.ResetAuthenticatedAt()
 		return nil
@@ -10888,6 +15599,9 @@ func (m *SessionMutation) ResetField(name string) error {
 		return nil
 	case session.FieldCreatedAt:
 		m.ResetCreatedAt()
+		return nil
+	case session.FieldLastUsedAt:
+		m.ResetLastUsedAt()
 		return nil
 	case session.FieldExpiresAt:
 		m.ResetExpiresAt()
@@ -11835,41 +16549,722 @@ func (m *SubjectKeyMutation) ResetEdge(name string) error {
 	return fmt.Errorf("unknown SubjectKey edge %s", name)
 }
 
+// TOTPFactorMutation represents an operation that mutates the TOTPFactor nodes in the graph.
+type TOTPFactorMutation struct {
+	config
+	op            Op
+	typ           string
+	id            *uuid.UUID
+	secret        *[]byte
+	last_step     *int64
+	addlast_step  *int64
+	created_at    *time.Time
+	confirmed_at  *time.Time
+	clearedFields map[string]struct{}
+	user          *uuid.UUID
+	cleareduser   bool
+	done          bool
+	oldValue      func(context.Context) (*TOTPFactor, error)
+	predicates    []predicate.TOTPFactor
+}
+
+var _ ent.Mutation = (*TOTPFactorMutation)(nil)
+
+// totpfactorOption allows management of the mutation configuration using functional options.
+type totpfactorOption func(*TOTPFactorMutation)
+
+// newTOTPFactorMutation creates new mutation for the TOTPFactor entity.
+func newTOTPFactorMutation(c config, op Op, opts ...totpfactorOption) *TOTPFactorMutation {
+	m := &TOTPFactorMutation{
+		config:        c,
+		op:            op,
+		typ:           TypeTOTPFactor,
+		clearedFields: make(map[string]struct{}),
+	}
+	for _, opt := range opts {
+		opt(m)
+	}
+	return m
+}
+
+// withTOTPFactorID sets the ID field of the mutation.
+func withTOTPFactorID(id uuid.UUID) totpfactorOption {
+	return func(m *TOTPFactorMutation) {
+		var (
+			err   error
+			once  sync.Once
+			value *TOTPFactor
+		)
+		m.oldValue = func(ctx context.Context) (*TOTPFactor, error) {
+			once.Do(func() {
+				if m.done {
+					err = errors.New("querying old values post mutation is not allowed")
+				} else {
+					value, err = m.Client().TOTPFactor.Get(ctx, id)
+				}
+			})
+			return value, err
+		}
+		m.id = &id
+	}
+}
+
+// withTOTPFactor sets the old TOTPFactor of the mutation.
+func withTOTPFactor(node *TOTPFactor) totpfactorOption {
+	return func(m *TOTPFactorMutation) {
+		m.oldValue = func(context.Context) (*TOTPFactor, error) {
+			return node, nil
+		}
+		m.id = &node.ID
+	}
+}
+
+// Client returns a new `ent.Client` from the mutation. If the mutation was
+// executed in a transaction (ent.Tx), a transactional client is returned.
+func (m TOTPFactorMutation) Client() *Client {
+	client := &Client{config: m.config}
+	client.init()
+	return client
+}
+
+// Tx returns an `ent.Tx` for mutations that were executed in transactions;
+// it returns an error otherwise.
+func (m TOTPFactorMutation) Tx() (*Tx, error) {
+	if _, ok := m.driver.(*txDriver); !ok {
+		return nil, errors.New("tenantdb: mutation is not running in a transaction")
+	}
+	tx := &Tx{config: m.config}
+	tx.init()
+	return tx, nil
+}
+
+// SetID sets the value of the id field. Note that this
+// operation is only accepted on creation of TOTPFactor entities.
+func (m *TOTPFactorMutation) SetID(id uuid.UUID) {
+	m.id = &id
+}
+
+// ID returns the ID value in the mutation. Note that the ID is only available
+// if it was provided to the builder or after it was returned from the database.
+func (m *TOTPFactorMutation) ID() (id uuid.UUID, exists bool) {
+	if m.id == nil {
+		return
+	}
+	return *m.id, true
+}
+
+// IDs queries the database and returns the entity ids that match the mutation's predicate.
+// That means, if the mutation is applied within a transaction with an isolation level such
+// as sql.LevelSerializable, the returned ids match the ids of the rows that will be updated
+// or updated by the mutation.
+func (m *TOTPFactorMutation) IDs(ctx context.Context) ([]uuid.UUID, error) {
+	switch {
+	case m.op.Is(OpUpdateOne | OpDeleteOne):
+		id, exists := m.ID()
+		if exists {
+			return []uuid.UUID{id}, nil
+		}
+		fallthrough
+	case m.op.Is(OpUpdate | OpDelete):
+		return m.Client().TOTPFactor.Query().Where(m.predicates...).IDs(ctx)
+	default:
+		return nil, fmt.Errorf("IDs is not allowed on %s operations", m.op)
+	}
+}
+
+// SetUserID sets the "user_id" field.
+func (m *TOTPFactorMutation) SetUserID(u uuid.UUID) {
+	m.user = &u
+}
+
+// UserID returns the value of the "user_id" field in the mutation.
+func (m *TOTPFactorMutation) UserID() (r uuid.UUID, exists bool) {
+	v := m.user
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldUserID returns the old "user_id" field's value of the TOTPFactor entity.
+// If the TOTPFactor object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TOTPFactorMutation) OldUserID(ctx context.Context) (v uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldUserID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldUserID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldUserID: %w", err)
+	}
+	return oldValue.UserID, nil
+}
+
+// ResetUserID resets all changes to the "user_id" field.
+func (m *TOTPFactorMutation) ResetUserID() {
+	m.user = nil
+}
+
+// SetSecret sets the "secret" field.
+func (m *TOTPFactorMutation) SetSecret(b []byte) {
+	m.secret = &b
+}
+
+// Secret returns the value of the "secret" field in the mutation.
+func (m *TOTPFactorMutation) Secret() (r []byte, exists bool) {
+	v := m.secret
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSecret returns the old "secret" field's value of the TOTPFactor entity.
+// If the TOTPFactor object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TOTPFactorMutation) OldSecret(ctx context.Context) (v []byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSecret is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSecret requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSecret: %w", err)
+	}
+	return oldValue.Secret, nil
+}
+
+// ResetSecret resets all changes to the "secret" field.
+func (m *TOTPFactorMutation) ResetSecret() {
+	m.secret = nil
+}
+
+// SetLastStep sets the "last_step" field.
+func (m *TOTPFactorMutation) SetLastStep(i int64) {
+	m.last_step = &i
+	m.addlast_step = nil
+}
+
+// LastStep returns the value of the "last_step" field in the mutation.
+func (m *TOTPFactorMutation) LastStep() (r int64, exists bool) {
+	v := m.last_step
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldLastStep returns the old "last_step" field's value of the TOTPFactor entity.
+// If the TOTPFactor object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TOTPFactorMutation) OldLastStep(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldLastStep is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldLastStep requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldLastStep: %w", err)
+	}
+	return oldValue.LastStep, nil
+}
+
+// AddLastStep adds i to the "last_step" field.
+func (m *TOTPFactorMutation) AddLastStep(i int64) {
+	if m.addlast_step != nil {
+		*m.addlast_step += i
+	} else {
+		m.addlast_step = &i
+	}
+}
+
+// AddedLastStep returns the value that was added to the "last_step" field in this mutation.
+func (m *TOTPFactorMutation) AddedLastStep() (r int64, exists bool) {
+	v := m.addlast_step
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetLastStep resets all changes to the "last_step" field.
+func (m *TOTPFactorMutation) ResetLastStep() {
+	m.last_step = nil
+	m.addlast_step = nil
+}
+
+// SetCreatedAt sets the "created_at" field.
+func (m *TOTPFactorMutation) SetCreatedAt(t time.Time) {
+	m.created_at = &t
+}
+
+// CreatedAt returns the value of the "created_at" field in the mutation.
+func (m *TOTPFactorMutation) CreatedAt() (r time.Time, exists bool) {
+	v := m.created_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldCreatedAt returns the old "created_at" field's value of the TOTPFactor entity.
+// If the TOTPFactor object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TOTPFactorMutation) OldCreatedAt(ctx context.Context) (v time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldCreatedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldCreatedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldCreatedAt: %w", err)
+	}
+	return oldValue.CreatedAt, nil
+}
+
+// ResetCreatedAt resets all changes to the "created_at" field.
+func (m *TOTPFactorMutation) ResetCreatedAt() {
+	m.created_at = nil
+}
+
+// SetConfirmedAt sets the "confirmed_at" field.
+func (m *TOTPFactorMutation) SetConfirmedAt(t time.Time) {
+	m.confirmed_at = &t
+}
+
+// ConfirmedAt returns the value of the "confirmed_at" field in the mutation.
+func (m *TOTPFactorMutation) ConfirmedAt() (r time.Time, exists bool) {
+	v := m.confirmed_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldConfirmedAt returns the old "confirmed_at" field's value of the TOTPFactor entity.
+// If the TOTPFactor object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *TOTPFactorMutation) OldConfirmedAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldConfirmedAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldConfirmedAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldConfirmedAt: %w", err)
+	}
+	return oldValue.ConfirmedAt, nil
+}
+
+// ClearConfirmedAt clears the value of the "confirmed_at" field.
+func (m *TOTPFactorMutation) ClearConfirmedAt() {
+	m.confirmed_at = nil
+	m.clearedFields[totpfactor.FieldConfirmedAt] = struct{}{}
+}
+
+// ConfirmedAtCleared returns if the "confirmed_at" field was cleared in this mutation.
+func (m *TOTPFactorMutation) ConfirmedAtCleared() bool {
+	_, ok := m.clearedFields[totpfactor.FieldConfirmedAt]
+	return ok
+}
+
+// ResetConfirmedAt resets all changes to the "confirmed_at" field.
+func (m *TOTPFactorMutation) ResetConfirmedAt() {
+	m.confirmed_at = nil
+	delete(m.clearedFields, totpfactor.FieldConfirmedAt)
+}
+
+// ClearUser clears the "user" edge to the User entity.
+func (m *TOTPFactorMutation) ClearUser() {
+	m.cleareduser = true
+	m.clearedFields[totpfactor.FieldUserID] = struct{}{}
+}
+
+// UserCleared reports if the "user" edge to the User entity was cleared.
+func (m *TOTPFactorMutation) UserCleared() bool {
+	return m.cleareduser
+}
+
+// UserIDs returns the "user" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// UserID instead. It exists only for internal usage by the builders.
+func (m *TOTPFactorMutation) UserIDs() (ids []uuid.UUID) {
+	if id := m.user; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetUser resets all changes to the "user" edge.
+func (m *TOTPFactorMutation) ResetUser() {
+	m.user = nil
+	m.cleareduser = false
+}
+
+// Where appends a list predicates to the TOTPFactorMutation builder.
+func (m *TOTPFactorMutation) Where(ps ...predicate.TOTPFactor) {
+	m.predicates = append(m.predicates, ps...)
+}
+
+// WhereP appends storage-level predicates to the TOTPFactorMutation builder. Using this method,
+// users can use type-assertion to append predicates that do not depend on any generated package.
+func (m *TOTPFactorMutation) WhereP(ps ...func(*sql.Selector)) {
+	p := make([]predicate.TOTPFactor, len(ps))
+	for i := range ps {
+		p[i] = ps[i]
+	}
+	m.Where(p...)
+}
+
+// Op returns the operation name.
+func (m *TOTPFactorMutation) Op() Op {
+	return m.op
+}
+
+// SetOp allows setting the mutation operation.
+func (m *TOTPFactorMutation) SetOp(op Op) {
+	m.op = op
+}
+
+// Type returns the node type of this mutation (TOTPFactor).
+func (m *TOTPFactorMutation) Type() string {
+	return m.typ
+}
+
+// Fields returns all fields that were changed during this mutation. Note that in
+// order to get all numeric fields that were incremented/decremented, call
+// AddedFields().
+func (m *TOTPFactorMutation) Fields() []string {
+	fields := make([]string, 0, 5)
+	if m.user != nil {
+		fields = append(fields, totpfactor.FieldUserID)
+	}
+	if m.secret != nil {
+		fields = append(fields, totpfactor.FieldSecret)
+	}
+	if m.last_step != nil {
+		fields = append(fields, totpfactor.FieldLastStep)
+	}
+	if m.created_at != nil {
+		fields = append(fields, totpfactor.FieldCreatedAt)
+	}
+	if m.confirmed_at != nil {
+		fields = append(fields, totpfactor.FieldConfirmedAt)
+	}
+	return fields
+}
+
+// Field returns the value of a field with the given name. The second boolean
+// return value indicates that this field was not set, or was not defined in the
+// schema.
+func (m *TOTPFactorMutation) Field(name string) (ent.Value, bool) {
+	switch name {
+	case totpfactor.FieldUserID:
+		return m.UserID()
+	case totpfactor.FieldSecret:
+		return m.Secret()
+	case totpfactor.FieldLastStep:
+		return m.LastStep()
+	case totpfactor.FieldCreatedAt:
+		return m.CreatedAt()
+	case totpfactor.FieldConfirmedAt:
+		return m.ConfirmedAt()
+	}
+	return nil, false
+}
+
+// OldField returns the old value of the field from the database. An error is
+// returned if the mutation operation is not UpdateOne, or the query to the
+// database failed.
+func (m *TOTPFactorMutation) OldField(ctx context.Context, name string) (ent.Value, error) {
+	switch name {
+	case totpfactor.FieldUserID:
+		return m.OldUserID(ctx)
+	case totpfactor.FieldSecret:
+		return m.OldSecret(ctx)
+	case totpfactor.FieldLastStep:
+		return m.OldLastStep(ctx)
+	case totpfactor.FieldCreatedAt:
+		return m.OldCreatedAt(ctx)
+	case totpfactor.FieldConfirmedAt:
+		return m.OldConfirmedAt(ctx)
+	}
+	return nil, fmt.Errorf("unknown TOTPFactor field %s", name)
+}
+
+// SetField sets the value of a field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *TOTPFactorMutation) SetField(name string, value ent.Value) error {
+	switch name {
+	case totpfactor.FieldUserID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetUserID(v)
+		return nil
+	case totpfactor.FieldSecret:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSecret(v)
+		return nil
+	case totpfactor.FieldLastStep:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetLastStep(v)
+		return nil
+	case totpfactor.FieldCreatedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetCreatedAt(v)
+		return nil
+	case totpfactor.FieldConfirmedAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetConfirmedAt(v)
+		return nil
+	}
+	return fmt.Errorf("unknown TOTPFactor field %s", name)
+}
+
+// AddedFields returns all numeric fields that were incremented/decremented during
+// this mutation.
+func (m *TOTPFactorMutation) AddedFields() []string {
+	var fields []string
+	if m.addlast_step != nil {
+		fields = append(fields, totpfactor.FieldLastStep)
+	}
+	return fields
+}
+
+// AddedField returns the numeric value that was incremented/decremented on a field
+// with the given name. The second boolean return value indicates that this field
+// was not set, or was not defined in the schema.
+func (m *TOTPFactorMutation) AddedField(name string) (ent.Value, bool) {
+	switch name {
+	case totpfactor.FieldLastStep:
+		return m.AddedLastStep()
+	}
+	return nil, false
+}
+
+// AddField adds the value to the field with the given name. It returns an error if
+// the field is not defined in the schema, or if the type mismatched the field
+// type.
+func (m *TOTPFactorMutation) AddField(name string, value ent.Value) error {
+	switch name {
+	case totpfactor.FieldLastStep:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddLastStep(v)
+		return nil
+	}
+	return fmt.Errorf("unknown TOTPFactor numeric field %s", name)
+}
+
+// ClearedFields returns all nullable fields that were cleared during this
+// mutation.
+func (m *TOTPFactorMutation) ClearedFields() []string {
+	var fields []string
+	if m.FieldCleared(totpfactor.FieldConfirmedAt) {
+		fields = append(fields, totpfactor.FieldConfirmedAt)
+	}
+	return fields
+}
+
+// FieldCleared returns a boolean indicating if a field with the given name was
+// cleared in this mutation.
+func (m *TOTPFactorMutation) FieldCleared(name string) bool {
+	_, ok := m.clearedFields[name]
+	return ok
+}
+
+// ClearField clears the value of the field with the given name. It returns an
+// error if the field is not defined in the schema.
+func (m *TOTPFactorMutation) ClearField(name string) error {
+	switch name {
+	case totpfactor.FieldConfirmedAt:
+		m.ClearConfirmedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown TOTPFactor nullable field %s", name)
+}
+
+// ResetField resets all changes in the mutation for the field with the given name.
+// It returns an error if the field is not defined in the schema.
+func (m *TOTPFactorMutation) ResetField(name string) error {
+	switch name {
+	case totpfactor.FieldUserID:
+		m.ResetUserID()
+		return nil
+	case totpfactor.FieldSecret:
+		m.ResetSecret()
+		return nil
+	case totpfactor.FieldLastStep:
+		m.ResetLastStep()
+		return nil
+	case totpfactor.FieldCreatedAt:
+		m.ResetCreatedAt()
+		return nil
+	case totpfactor.FieldConfirmedAt:
+		m.ResetConfirmedAt()
+		return nil
+	}
+	return fmt.Errorf("unknown TOTPFactor field %s", name)
+}
+
+// AddedEdges returns all edge names that were set/added in this mutation.
+func (m *TOTPFactorMutation) AddedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.user != nil {
+		edges = append(edges, totpfactor.EdgeUser)
+	}
+	return edges
+}
+
+// AddedIDs returns all IDs (to other nodes) that were added for the given edge
+// name in this mutation.
+func (m *TOTPFactorMutation) AddedIDs(name string) []ent.Value {
+	switch name {
+	case totpfactor.EdgeUser:
+		if id := m.user; id != nil {
+			return []ent.Value{*id}
+		}
+	}
+	return nil
+}
+
+// RemovedEdges returns all edge names that were removed in this mutation.
+func (m *TOTPFactorMutation) RemovedEdges() []string {
+	edges := make([]string, 0, 1)
+	return edges
+}
+
+// RemovedIDs returns all IDs (to other nodes) that were removed for the edge with
+// the given name in this mutation.
+func (m *TOTPFactorMutation) RemovedIDs(name string) []ent.Value {
+	return nil
+}
+
+// ClearedEdges returns all edge names that were cleared in this mutation.
+func (m *TOTPFactorMutation) ClearedEdges() []string {
+	edges := make([]string, 0, 1)
+	if m.cleareduser {
+		edges = append(edges, totpfactor.EdgeUser)
+	}
+	return edges
+}
+
+// EdgeCleared returns a boolean which indicates if the edge with the given name
+// was cleared in this mutation.
+func (m *TOTPFactorMutation) EdgeCleared(name string) bool {
+	switch name {
+	case totpfactor.EdgeUser:
+		return m.cleareduser
+	}
+	return false
+}
+
+// ClearEdge clears the value of the edge with the given name. It returns an error
+// if that edge is not defined in the schema.
+func (m *TOTPFactorMutation) ClearEdge(name string) error {
+	switch name {
+	case totpfactor.EdgeUser:
+		m.ClearUser()
+		return nil
+	}
+	return fmt.Errorf("unknown TOTPFactor unique edge %s", name)
+}
+
+// ResetEdge resets all changes to the edge with the given name in this mutation.
+// It returns an error if the edge is not defined in the schema.
+func (m *TOTPFactorMutation) ResetEdge(name string) error {
+	switch name {
+	case totpfactor.EdgeUser:
+		m.ResetUser()
+		return nil
+	}
+	return fmt.Errorf("unknown TOTPFactor edge %s", name)
+}
+
 // UserMutation represents an operation that mutates the User nodes in the graph.
 type UserMutation struct {
 	config
-	op               Op
-	typ              string
-	id               *uuid.UUID
-	subject_key_id   *uuid.UUID
-	name             *string
-	email            *string
-	email_normalized *string
-	password_hash    *string
-	locale           *string
-	revision         *int64
-	addrevision      *int64
-	version          *int64
-	addversion       *int64
-	login_count      *int64
-	addlogin_count   *int64
-	last_login_at    *time.Time
-	created_at       *time.Time
-	updated_at       *time.Time
-	deleted_at       *time.Time
-	clearedFields    map[string]struct{}
-	roles            map[uuid.UUID]struct{}
-	removedroles     map[uuid.UUID]struct{}
-	clearedroles     bool
-	sessions         map[uuid.UUID]struct{}
-	removedsessions  map[uuid.UUID]struct{}
-	clearedsessions  bool
-	keys             map[uuid.UUID]struct{}
-	removedkeys      map[uuid.UUID]struct{}
-	clearedkeys      bool
-	done             bool
-	oldValue         func(context.Context) (*User, error)
-	predicates       []predicate.User
+	op                   Op
+	typ                  string
+	id                   *uuid.UUID
+	subject_key_id       *uuid.UUID
+	name                 *string
+	email                *string
+	email_normalized     *string
+	address_hash         *[]byte
+	password_hash        *string
+	password_short       *bool
+	password_locked      *bool
+	second_factor        *bool
+	factor_due_at        *time.Time
+	device_epoch         *int64
+	adddevice_epoch      *int64
+	locale               *string
+	revision             *int64
+	addrevision          *int64
+	version              *int64
+	addversion           *int64
+	login_count          *int64
+	addlogin_count       *int64
+	last_login_at        *time.Time
+	created_at           *time.Time
+	updated_at           *time.Time
+	deleted_at           *time.Time
+	clearedFields        map[string]struct{}
+	roles                map[uuid.UUID]struct{}
+	removedroles         map[uuid.UUID]struct{}
+	clearedroles         bool
+	sessions             map[uuid.UUID]struct{}
+	removedsessions      map[uuid.UUID]struct{}
+	clearedsessions      bool
+	keys                 map[uuid.UUID]struct{}
+	removedkeys          map[uuid.UUID]struct{}
+	clearedkeys          bool
+	totp_factor          *uuid.UUID
+	clearedtotp_factor   bool
+	backup_codes         map[uuid.UUID]struct{}
+	removedbackup_codes  map[uuid.UUID]struct{}
+	clearedbackup_codes  bool
+	challenges           map[uuid.UUID]struct{}
+	removedchallenges    map[uuid.UUID]struct{}
+	clearedchallenges    bool
+	factor_resets        map[uuid.UUID]struct{}
+	removedfactor_resets map[uuid.UUID]struct{}
+	clearedfactor_resets bool
+	email_changes        map[uuid.UUID]struct{}
+	removedemail_changes map[uuid.UUID]struct{}
+	clearedemail_changes bool
+	done                 bool
+	oldValue             func(context.Context) (*User, error)
+	predicates           []predicate.User
 }
 
 var _ ent.Mutation = (*UserMutation)(nil)
@@ -12120,6 +17515,55 @@ func (m *UserMutation) ResetEmailNormalized() {
 	m.email_normalized = nil
 }
 
+// SetAddressHash sets the "address_hash" field.
+func (m *UserMutation) SetAddressHash(b []byte) {
+	m.address_hash = &b
+}
+
+// AddressHash returns the value of the "address_hash" field in the mutation.
+func (m *UserMutation) AddressHash() (r []byte, exists bool) {
+	v := m.address_hash
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldAddressHash returns the old "address_hash" field's value of the User entity.
+// If the User object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *UserMutation) OldAddressHash(ctx context.Context) (v *[]byte, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldAddressHash is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldAddressHash requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldAddressHash: %w", err)
+	}
+	return oldValue.AddressHash, nil
+}
+
+// ClearAddressHash clears the value of the "address_hash" field.
+func (m *UserMutation) ClearAddressHash() {
+	m.address_hash = nil
+	m.clearedFields[user.FieldAddressHash] = struct{}{}
+}
+
+// AddressHashCleared returns if the "address_hash" field was cleared in this mutation.
+func (m *UserMutation) AddressHashCleared() bool {
+	_, ok := m.clearedFields[user.FieldAddressHash]
+	return ok
+}
+
+// ResetAddressHash resets all changes to the "address_hash" field.
+func (m *UserMutation) ResetAddressHash() {
+	m.address_hash = nil
+	delete(m.clearedFields, user.FieldAddressHash)
+}
+
 // SetPasswordHash sets the "password_hash" field.
 func (m *UserMutation) SetPasswordHash(s string) {
 	m.password_hash = &s
@@ -12154,6 +17598,219 @@ func (m *UserMutation) OldPasswordHash(ctx context.Context) (v string, err error
 // ResetPasswordHash resets all changes to the "password_hash" field.
 func (m *UserMutation) ResetPasswordHash() {
 	m.password_hash = nil
+}
+
+// SetPasswordShort sets the "password_short" field.
+func (m *UserMutation) SetPasswordShort(b bool) {
+	m.password_short = &b
+}
+
+// PasswordShort returns the value of the "password_short" field in the mutation.
+func (m *UserMutation) PasswordShort() (r bool, exists bool) {
+	v := m.password_short
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPasswordShort returns the old "password_short" field's value of the User entity.
+// If the User object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *UserMutation) OldPasswordShort(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPasswordShort is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPasswordShort requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPasswordShort: %w", err)
+	}
+	return oldValue.PasswordShort, nil
+}
+
+// ResetPasswordShort resets all changes to the "password_short" field.
+func (m *UserMutation) ResetPasswordShort() {
+	m.password_short = nil
+}
+
+// SetPasswordLocked sets the "password_locked" field.
+func (m *UserMutation) SetPasswordLocked(b bool) {
+	m.password_locked = &b
+}
+
+// PasswordLocked returns the value of the "password_locked" field in the mutation.
+func (m *UserMutation) PasswordLocked() (r bool, exists bool) {
+	v := m.password_locked
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldPasswordLocked returns the old "password_locked" field's value of the User entity.
+// If the User object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *UserMutation) OldPasswordLocked(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldPasswordLocked is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldPasswordLocked requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldPasswordLocked: %w", err)
+	}
+	return oldValue.PasswordLocked, nil
+}
+
+// ResetPasswordLocked resets all changes to the "password_locked" field.
+func (m *UserMutation) ResetPasswordLocked() {
+	m.password_locked = nil
+}
+
+// SetSecondFactor sets the "second_factor" field.
+func (m *UserMutation) SetSecondFactor(b bool) {
+	m.second_factor = &b
+}
+
+// SecondFactor returns the value of the "second_factor" field in the mutation.
+func (m *UserMutation) SecondFactor() (r bool, exists bool) {
+	v := m.second_factor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSecondFactor returns the old "second_factor" field's value of the User entity.
+// If the User object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *UserMutation) OldSecondFactor(ctx context.Context) (v bool, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSecondFactor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSecondFactor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSecondFactor: %w", err)
+	}
+	return oldValue.SecondFactor, nil
+}
+
+// ResetSecondFactor resets all changes to the "second_factor" field.
+func (m *UserMutation) ResetSecondFactor() {
+	m.second_factor = nil
+}
+
+// SetFactorDueAt sets the "factor_due_at" field.
+func (m *UserMutation) SetFactorDueAt(t time.Time) {
+	m.factor_due_at = &t
+}
+
+// FactorDueAt returns the value of the "factor_due_at" field in the mutation.
+func (m *UserMutation) FactorDueAt() (r time.Time, exists bool) {
+	v := m.factor_due_at
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldFactorDueAt returns the old "factor_due_at" field's value of the User entity.
+// If the User object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *UserMutation) OldFactorDueAt(ctx context.Context) (v *time.Time, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldFactorDueAt is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldFactorDueAt requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldFactorDueAt: %w", err)
+	}
+	return oldValue.FactorDueAt, nil
+}
+
+// ClearFactorDueAt clears the value of the "factor_due_at" field.
+func (m *UserMutation) ClearFactorDueAt() {
+	m.factor_due_at = nil
+	m.clearedFields[user.FieldFactorDueAt] = struct{}{}
+}
+
+// FactorDueAtCleared returns if the "factor_due_at" field was cleared in this mutation.
+func (m *UserMutation) FactorDueAtCleared() bool {
+	_, ok := m.clearedFields[user.FieldFactorDueAt]
+	return ok
+}
+
+// ResetFactorDueAt resets all changes to the "factor_due_at" field.
+func (m *UserMutation) ResetFactorDueAt() {
+	m.factor_due_at = nil
+	delete(m.clearedFields, user.FieldFactorDueAt)
+}
+
+// SetDeviceEpoch sets the "device_epoch" field.
+func (m *UserMutation) SetDeviceEpoch(i int64) {
+	m.device_epoch = &i
+	m.adddevice_epoch = nil
+}
+
+// DeviceEpoch returns the value of the "device_epoch" field in the mutation.
+func (m *UserMutation) DeviceEpoch() (r int64, exists bool) {
+	v := m.device_epoch
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldDeviceEpoch returns the old "device_epoch" field's value of the User entity.
+// If the User object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *UserMutation) OldDeviceEpoch(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldDeviceEpoch is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldDeviceEpoch requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldDeviceEpoch: %w", err)
+	}
+	return oldValue.DeviceEpoch, nil
+}
+
+// AddDeviceEpoch adds i to the "device_epoch" field.
+func (m *UserMutation) AddDeviceEpoch(i int64) {
+	if m.adddevice_epoch != nil {
+		*m.adddevice_epoch += i
+	} else {
+		m.adddevice_epoch = &i
+	}
+}
+
+// AddedDeviceEpoch returns the value that was added to the "device_epoch" field in this mutation.
+func (m *UserMutation) AddedDeviceEpoch() (r int64, exists bool) {
+	v := m.adddevice_epoch
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetDeviceEpoch resets all changes to the "device_epoch" field.
+func (m *UserMutation) ResetDeviceEpoch() {
+	m.device_epoch = nil
+	m.adddevice_epoch = nil
 }
 
 // SetLocale sets the "locale" field.
@@ -12692,6 +18349,261 @@ func (m *UserMutation) ResetKeys() {
 	m.removedkeys = nil
 }
 
+// SetTotpFactorID sets the "totp_factor" edge to the TOTPFactor entity by id.
+func (m *UserMutation) SetTotpFactorID(id uuid.UUID) {
+	m.totp_factor = &id
+}
+
+// ClearTotpFactor clears the "totp_factor" edge to the TOTPFactor entity.
+func (m *UserMutation) ClearTotpFactor() {
+	m.clearedtotp_factor = true
+}
+
+// TotpFactorCleared reports if the "totp_factor" edge to the TOTPFactor entity was cleared.
+func (m *UserMutation) TotpFactorCleared() bool {
+	return m.clearedtotp_factor
+}
+
+// TotpFactorID returns the "totp_factor" edge ID in the mutation.
+func (m *UserMutation) TotpFactorID() (id uuid.UUID, exists bool) {
+	if m.totp_factor != nil {
+		return *m.totp_factor, true
+	}
+	return
+}
+
+// TotpFactorIDs returns the "totp_factor" edge IDs in the mutation.
+// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
+// TotpFactorID instead. It exists only for internal usage by the builders.
+func (m *UserMutation) TotpFactorIDs() (ids []uuid.UUID) {
+	if id := m.totp_factor; id != nil {
+		ids = append(ids, *id)
+	}
+	return
+}
+
+// ResetTotpFactor resets all changes to the "totp_factor" edge.
+func (m *UserMutation) ResetTotpFactor() {
+	m.totp_factor = nil
+	m.clearedtotp_factor = false
+}
+
+// AddBackupCodeIDs adds the "backup_codes" edge to the BackupCode entity by ids.
+func (m *UserMutation) AddBackupCodeIDs(ids ...uuid.UUID) {
+	if m.backup_codes == nil {
+		m.backup_codes = make(map[uuid.UUID]struct{})
+	}
+	for i := range ids {
+		m.backup_codes[ids[i]] = struct{}{}
+	}
+}
+
+// ClearBackupCodes clears the "backup_codes" edge to the BackupCode entity.
+func (m *UserMutation) ClearBackupCodes() {
+	m.clearedbackup_codes = true
+}
+
+// BackupCodesCleared reports if the "backup_codes" edge to the BackupCode entity was cleared.
+func (m *UserMutation) BackupCodesCleared() bool {
+	return m.clearedbackup_codes
+}
+
+// RemoveBackupCodeIDs removes the "backup_codes" edge to the BackupCode entity by IDs.
+func (m *UserMutation) RemoveBackupCodeIDs(ids ...uuid.UUID) {
+	if m.removedbackup_codes == nil {
+		m.removedbackup_codes = make(map[uuid.UUID]struct{})
+	}
+	for i := range ids {
+		delete(m.backup_codes, ids[i])
+		m.removedbackup_codes[ids[i]] = struct{}{}
+	}
+}
+
+// RemovedBackupCodes returns the removed IDs of the "backup_codes" edge to the BackupCode entity.
+func (m *UserMutation) RemovedBackupCodesIDs() (ids []uuid.UUID) {
+	for id := range m.removedbackup_codes {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// BackupCodesIDs returns the "backup_codes" edge IDs in the mutation.
+func (m *UserMutation) BackupCodesIDs() (ids []uuid.UUID) {
+	for id := range m.backup_codes {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ResetBackupCodes resets all changes to the "backup_codes" edge.
+func (m *UserMutation) ResetBackupCodes() {
+	m.backup_codes = nil
+	m.clearedbackup_codes = false
+	m.removedbackup_codes = nil
+}
+
+// AddChallengeIDs adds the "challenges" edge to the MFAChallenge entity by ids.
+func (m *UserMutation) AddChallengeIDs(ids ...uuid.UUID) {
+	if m.challenges == nil {
+		m.challenges = make(map[uuid.UUID]struct{})
+	}
+	for i := range ids {
+		m.challenges[ids[i]] = struct{}{}
+	}
+}
+
+// ClearChallenges clears the "challenges" edge to the MFAChallenge entity.
+func (m *UserMutation) ClearChallenges() {
+	m.clearedchallenges = true
+}
+
+// ChallengesCleared reports if the "challenges" edge to the MFAChallenge entity was cleared.
+func (m *UserMutation) ChallengesCleared() bool {
+	return m.clearedchallenges
+}
+
+// RemoveChallengeIDs removes the "challenges" edge to the MFAChallenge entity by IDs.
+func (m *UserMutation) RemoveChallengeIDs(ids ...uuid.UUID) {
+	if m.removedchallenges == nil {
+		m.removedchallenges = make(map[uuid.UUID]struct{})
+	}
+	for i := range ids {
+		delete(m.challenges, ids[i])
+		m.removedchallenges[ids[i]] = struct{}{}
+	}
+}
+
+// RemovedChallenges returns the removed IDs of the "challenges" edge to the MFAChallenge entity.
+func (m *UserMutation) RemovedChallengesIDs() (ids []uuid.UUID) {
+	for id := range m.removedchallenges {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ChallengesIDs returns the "challenges" edge IDs in the mutation.
+func (m *UserMutation) ChallengesIDs() (ids []uuid.UUID) {
+	for id := range m.challenges {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ResetChallenges resets all changes to the "challenges" edge.
+func (m *UserMutation) ResetChallenges() {
+	m.challenges = nil
+	m.clearedchallenges = false
+	m.removedchallenges = nil
+}
+
+// AddFactorResetIDs adds the "factor_resets" edge to the FactorReset entity by ids.
+func (m *UserMutation) AddFactorResetIDs(ids ...uuid.UUID) {
+	if m.factor_resets == nil {
+		m.factor_resets = make(map[uuid.UUID]struct{})
+	}
+	for i := range ids {
+		m.factor_resets[ids[i]] = struct{}{}
+	}
+}
+
+// ClearFactorResets clears the "factor_resets" edge to the FactorReset entity.
+func (m *UserMutation) ClearFactorResets() {
+	m.clearedfactor_resets = true
+}
+
+// FactorResetsCleared reports if the "factor_resets" edge to the FactorReset entity was cleared.
+func (m *UserMutation) FactorResetsCleared() bool {
+	return m.clearedfactor_resets
+}
+
+// RemoveFactorResetIDs removes the "factor_resets" edge to the FactorReset entity by IDs.
+func (m *UserMutation) RemoveFactorResetIDs(ids ...uuid.UUID) {
+	if m.removedfactor_resets == nil {
+		m.removedfactor_resets = make(map[uuid.UUID]struct{})
+	}
+	for i := range ids {
+		delete(m.factor_resets, ids[i])
+		m.removedfactor_resets[ids[i]] = struct{}{}
+	}
+}
+
+// RemovedFactorResets returns the removed IDs of the "factor_resets" edge to the FactorReset entity.
+func (m *UserMutation) RemovedFactorResetsIDs() (ids []uuid.UUID) {
+	for id := range m.removedfactor_resets {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// FactorResetsIDs returns the "factor_resets" edge IDs in the mutation.
+func (m *UserMutation) FactorResetsIDs() (ids []uuid.UUID) {
+	for id := range m.factor_resets {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ResetFactorResets resets all changes to the "factor_resets" edge.
+func (m *UserMutation) ResetFactorResets() {
+	m.factor_resets = nil
+	m.clearedfactor_resets = false
+	m.removedfactor_resets = nil
+}
+
+// AddEmailChangeIDs adds the "email_changes" edge to the EmailChange entity by ids.
+func (m *UserMutation) AddEmailChangeIDs(ids ...uuid.UUID) {
+	if m.email_changes == nil {
+		m.email_changes = make(map[uuid.UUID]struct{})
+	}
+	for i := range ids {
+		m.email_changes[ids[i]] = struct{}{}
+	}
+}
+
+// ClearEmailChanges clears the "email_changes" edge to the EmailChange entity.
+func (m *UserMutation) ClearEmailChanges() {
+	m.clearedemail_changes = true
+}
+
+// EmailChangesCleared reports if the "email_changes" edge to the EmailChange entity was cleared.
+func (m *UserMutation) EmailChangesCleared() bool {
+	return m.clearedemail_changes
+}
+
+// RemoveEmailChangeIDs removes the "email_changes" edge to the EmailChange entity by IDs.
+func (m *UserMutation) RemoveEmailChangeIDs(ids ...uuid.UUID) {
+	if m.removedemail_changes == nil {
+		m.removedemail_changes = make(map[uuid.UUID]struct{})
+	}
+	for i := range ids {
+		delete(m.email_changes, ids[i])
+		m.removedemail_changes[ids[i]] = struct{}{}
+	}
+}
+
+// RemovedEmailChanges returns the removed IDs of the "email_changes" edge to the EmailChange entity.
+func (m *UserMutation) RemovedEmailChangesIDs() (ids []uuid.UUID) {
+	for id := range m.removedemail_changes {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// EmailChangesIDs returns the "email_changes" edge IDs in the mutation.
+func (m *UserMutation) EmailChangesIDs() (ids []uuid.UUID) {
+	for id := range m.email_changes {
+		ids = append(ids, id)
+	}
+	return
+}
+
+// ResetEmailChanges resets all changes to the "email_changes" edge.
+func (m *UserMutation) ResetEmailChanges() {
+	m.email_changes = nil
+	m.clearedemail_changes = false
+	m.removedemail_changes = nil
+}
+
 // Where appends a list predicates to the UserMutation builder.
 func (m *UserMutation) Where(ps ...predicate.User) {
 	m.predicates = append(m.predicates, ps...)
@@ -12726,7 +18638,7 @@ func (m *UserMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *UserMutation) Fields() []string {
-	fields := make([]string, 0, 13)
+	fields := make([]string, 0, 19)
 	if m.subject_key_id != nil {
 		fields = append(fields, user.FieldSubjectKeyID)
 	}
@@ -12739,8 +18651,26 @@ func (m *UserMutation) Fields() []string {
 	if m.email_normalized != nil {
 		fields = append(fields, user.FieldEmailNormalized)
 	}
+	if m.address_hash != nil {
+		fields = append(fields, user.FieldAddressHash)
+	}
 	if m.password_hash != nil {
 		fields = append(fields, user.FieldPasswordHash)
+	}
+	if m.password_short != nil {
+		fields = append(fields, user.FieldPasswordShort)
+	}
+	if m.password_locked != nil {
+		fields = append(fields, user.FieldPasswordLocked)
+	}
+	if m.second_factor != nil {
+		fields = append(fields, user.FieldSecondFactor)
+	}
+	if m.factor_due_at != nil {
+		fields = append(fields, user.FieldFactorDueAt)
+	}
+	if m.device_epoch != nil {
+		fields = append(fields, user.FieldDeviceEpoch)
 	}
 	if m.locale != nil {
 		fields = append(fields, user.FieldLocale)
@@ -12782,8 +18712,20 @@ func (m *UserMutation) Field(name string) (ent.Value, bool) {
 		return m.Email()
 	case user.FieldEmailNormalized:
 		return m.EmailNormalized()
+	case user.FieldAddressHash:
+		return m.AddressHash()
 	case user.FieldPasswordHash:
 		return m.PasswordHash()
+	case user.FieldPasswordShort:
+		return m.PasswordShort()
+	case user.FieldPasswordLocked:
+		return m.PasswordLocked()
+	case user.FieldSecondFactor:
+		return m.SecondFactor()
+	case user.FieldFactorDueAt:
+		return m.FactorDueAt()
+	case user.FieldDeviceEpoch:
+		return m.DeviceEpoch()
 	case user.FieldLocale:
 		return m.Locale()
 	case user.FieldRevision:
@@ -12817,8 +18759,20 @@ func (m *UserMutation) OldField(ctx context.Context, name string) (ent.Value, er
 		return m.OldEmail(ctx)
 	case user.FieldEmailNormalized:
 		return m.OldEmailNormalized(ctx)
+	case user.FieldAddressHash:
+		return m.OldAddressHash(ctx)
 	case user.FieldPasswordHash:
 		return m.OldPasswordHash(ctx)
+	case user.FieldPasswordShort:
+		return m.OldPasswordShort(ctx)
+	case user.FieldPasswordLocked:
+		return m.OldPasswordLocked(ctx)
+	case user.FieldSecondFactor:
+		return m.OldSecondFactor(ctx)
+	case user.FieldFactorDueAt:
+		return m.OldFactorDueAt(ctx)
+	case user.FieldDeviceEpoch:
+		return m.OldDeviceEpoch(ctx)
 	case user.FieldLocale:
 		return m.OldLocale(ctx)
 	case user.FieldRevision:
@@ -12872,12 +18826,54 @@ func (m *UserMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetEmailNormalized(v)
 		return nil
+	case user.FieldAddressHash:
+		v, ok := value.([]byte)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetAddressHash(v)
+		return nil
 	case user.FieldPasswordHash:
 		v, ok := value.(string)
 		if !ok {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetPasswordHash(v)
+		return nil
+	case user.FieldPasswordShort:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPasswordShort(v)
+		return nil
+	case user.FieldPasswordLocked:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetPasswordLocked(v)
+		return nil
+	case user.FieldSecondFactor:
+		v, ok := value.(bool)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSecondFactor(v)
+		return nil
+	case user.FieldFactorDueAt:
+		v, ok := value.(time.Time)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetFactorDueAt(v)
+		return nil
+	case user.FieldDeviceEpoch:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetDeviceEpoch(v)
 		return nil
 	case user.FieldLocale:
 		v, ok := value.(string)
@@ -12943,6 +18939,9 @@ func (m *UserMutation) SetField(name string, value ent.Value) error {
 // this mutation.
 func (m *UserMutation) AddedFields() []string {
 	var fields []string
+	if m.adddevice_epoch != nil {
+		fields = append(fields, user.FieldDeviceEpoch)
+	}
 	if m.addrevision != nil {
 		fields = append(fields, user.FieldRevision)
 	}
@@ -12960,6 +18959,8 @@ func (m *UserMutation) AddedFields() []string {
 // was not set, or was not defined in the schema.
 func (m *UserMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
+	case user.FieldDeviceEpoch:
+		return m.AddedDeviceEpoch()
 	case user.FieldRevision:
 		return m.AddedRevision()
 	case user.FieldVersion:
@@ -12975,6 +18976,13 @@ func (m *UserMutation) AddedField(name string) (ent.Value, bool) {
 // type.
 func (m *UserMutation) AddField(name string, value ent.Value) error {
 	switch name {
+	case user.FieldDeviceEpoch:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddDeviceEpoch(v)
+		return nil
 	case user.FieldRevision:
 		v, ok := value.(int64)
 		if !ok {
@@ -13004,6 +19012,12 @@ func (m *UserMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *UserMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(user.FieldAddressHash) {
+		fields = append(fields, user.FieldAddressHash)
+	}
+	if m.FieldCleared(user.FieldFactorDueAt) {
+		fields = append(fields, user.FieldFactorDueAt)
+	}
 	if m.FieldCleared(user.FieldLastLoginAt) {
 		fields = append(fields, user.FieldLastLoginAt)
 	}
@@ -13024,6 +19038,12 @@ func (m *UserMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *UserMutation) ClearField(name string) error {
 	switch name {
+	case user.FieldAddressHash:
+		m.ClearAddressHash()
+		return nil
+	case user.FieldFactorDueAt:
+		m.ClearFactorDueAt()
+		return nil
 	case user.FieldLastLoginAt:
 		m.ClearLastLoginAt()
 		return nil
@@ -13050,8 +19070,26 @@ func (m *UserMutation) ResetField(name string) error {
 	case user.FieldEmailNormalized:
 		m.ResetEmailNormalized()
 		return nil
+	case user.FieldAddressHash:
+		m.ResetAddressHash()
+		return nil
 	case user.FieldPasswordHash:
 		m.ResetPasswordHash()
+		return nil
+	case user.FieldPasswordShort:
+		m.ResetPasswordShort()
+		return nil
+	case user.FieldPasswordLocked:
+		m.ResetPasswordLocked()
+		return nil
+	case user.FieldSecondFactor:
+		m.ResetSecondFactor()
+		return nil
+	case user.FieldFactorDueAt:
+		m.ResetFactorDueAt()
+		return nil
+	case user.FieldDeviceEpoch:
+		m.ResetDeviceEpoch()
 		return nil
 	case user.FieldLocale:
 		m.ResetLocale()
@@ -13083,7 +19121,7 @@ func (m *UserMutation) ResetField(name string) error {
 
 // AddedEdges returns all edge names that were set/added in this mutation.
 func (m *UserMutation) AddedEdges() []string {
-	edges := make([]string, 0, 3)
+	edges := make([]string, 0, 8)
 	if m.roles != nil {
 		edges = append(edges, user.EdgeRoles)
 	}
@@ -13092,6 +19130,21 @@ func (m *UserMutation) AddedEdges() []string {
 	}
 	if m.keys != nil {
 		edges = append(edges, user.EdgeKeys)
+	}
+	if m.totp_factor != nil {
+		edges = append(edges, user.EdgeTotpFactor)
+	}
+	if m.backup_codes != nil {
+		edges = append(edges, user.EdgeBackupCodes)
+	}
+	if m.challenges != nil {
+		edges = append(edges, user.EdgeChallenges)
+	}
+	if m.factor_resets != nil {
+		edges = append(edges, user.EdgeFactorResets)
+	}
+	if m.email_changes != nil {
+		edges = append(edges, user.EdgeEmailChanges)
 	}
 	return edges
 }
@@ -13118,13 +19171,41 @@ func (m *UserMutation) AddedIDs(name string) []ent.Value {
 			ids = append(ids, id)
 		}
 		return ids
+	case user.EdgeTotpFactor:
+		if id := m.totp_factor; id != nil {
+			return []ent.Value{*id}
+		}
+	case user.EdgeBackupCodes:
+		ids := make([]ent.Value, 0, len(m.backup_codes))
+		for id := range m.backup_codes {
+			ids = append(ids, id)
+		}
+		return ids
+	case user.EdgeChallenges:
+		ids := make([]ent.Value, 0, len(m.challenges))
+		for id := range m.challenges {
+			ids = append(ids, id)
+		}
+		return ids
+	case user.EdgeFactorResets:
+		ids := make([]ent.Value, 0, len(m.factor_resets))
+		for id := range m.factor_resets {
+			ids = append(ids, id)
+		}
+		return ids
+	case user.EdgeEmailChanges:
+		ids := make([]ent.Value, 0, len(m.email_changes))
+		for id := range m.email_changes {
+			ids = append(ids, id)
+		}
+		return ids
 	}
 	return nil
 }
 
 // RemovedEdges returns all edge names that were removed in this mutation.
 func (m *UserMutation) RemovedEdges() []string {
-	edges := make([]string, 0, 3)
+	edges := make([]string, 0, 8)
 	if m.removedroles != nil {
 		edges = append(edges, user.EdgeRoles)
 	}
@@ -13133,6 +19214,18 @@ func (m *UserMutation) RemovedEdges() []string {
 	}
 	if m.removedkeys != nil {
 		edges = append(edges, user.EdgeKeys)
+	}
+	if m.removedbackup_codes != nil {
+		edges = append(edges, user.EdgeBackupCodes)
+	}
+	if m.removedchallenges != nil {
+		edges = append(edges, user.EdgeChallenges)
+	}
+	if m.removedfactor_resets != nil {
+		edges = append(edges, user.EdgeFactorResets)
+	}
+	if m.removedemail_changes != nil {
+		edges = append(edges, user.EdgeEmailChanges)
 	}
 	return edges
 }
@@ -13159,13 +19252,37 @@ func (m *UserMutation) RemovedIDs(name string) []ent.Value {
 			ids = append(ids, id)
 		}
 		return ids
+	case user.EdgeBackupCodes:
+		ids := make([]ent.Value, 0, len(m.removedbackup_codes))
+		for id := range m.removedbackup_codes {
+			ids = append(ids, id)
+		}
+		return ids
+	case user.EdgeChallenges:
+		ids := make([]ent.Value, 0, len(m.removedchallenges))
+		for id := range m.removedchallenges {
+			ids = append(ids, id)
+		}
+		return ids
+	case user.EdgeFactorResets:
+		ids := make([]ent.Value, 0, len(m.removedfactor_resets))
+		for id := range m.removedfactor_resets {
+			ids = append(ids, id)
+		}
+		return ids
+	case user.EdgeEmailChanges:
+		ids := make([]ent.Value, 0, len(m.removedemail_changes))
+		for id := range m.removedemail_changes {
+			ids = append(ids, id)
+		}
+		return ids
 	}
 	return nil
 }
 
 // ClearedEdges returns all edge names that were cleared in this mutation.
 func (m *UserMutation) ClearedEdges() []string {
-	edges := make([]string, 0, 3)
+	edges := make([]string, 0, 8)
 	if m.clearedroles {
 		edges = append(edges, user.EdgeRoles)
 	}
@@ -13174,6 +19291,21 @@ func (m *UserMutation) ClearedEdges() []string {
 	}
 	if m.clearedkeys {
 		edges = append(edges, user.EdgeKeys)
+	}
+	if m.clearedtotp_factor {
+		edges = append(edges, user.EdgeTotpFactor)
+	}
+	if m.clearedbackup_codes {
+		edges = append(edges, user.EdgeBackupCodes)
+	}
+	if m.clearedchallenges {
+		edges = append(edges, user.EdgeChallenges)
+	}
+	if m.clearedfactor_resets {
+		edges = append(edges, user.EdgeFactorResets)
+	}
+	if m.clearedemail_changes {
+		edges = append(edges, user.EdgeEmailChanges)
 	}
 	return edges
 }
@@ -13188,6 +19320,16 @@ func (m *UserMutation) EdgeCleared(name string) bool {
 		return m.clearedsessions
 	case user.EdgeKeys:
 		return m.clearedkeys
+	case user.EdgeTotpFactor:
+		return m.clearedtotp_factor
+	case user.EdgeBackupCodes:
+		return m.clearedbackup_codes
+	case user.EdgeChallenges:
+		return m.clearedchallenges
+	case user.EdgeFactorResets:
+		return m.clearedfactor_resets
+	case user.EdgeEmailChanges:
+		return m.clearedemail_changes
 	}
 	return false
 }
@@ -13196,6 +19338,9 @@ func (m *UserMutation) EdgeCleared(name string) bool {
 // if that edge is not defined in the schema.
 func (m *UserMutation) ClearEdge(name string) error {
 	switch name {
+	case user.EdgeTotpFactor:
+		m.ClearTotpFactor()
+		return nil
 	}
 	return fmt.Errorf("unknown User unique edge %s", name)
 }
@@ -13212,6 +19357,21 @@ func (m *UserMutation) ResetEdge(name string) error {
 		return nil
 	case user.EdgeKeys:
 		m.ResetKeys()
+		return nil
+	case user.EdgeTotpFactor:
+		m.ResetTotpFactor()
+		return nil
+	case user.EdgeBackupCodes:
+		m.ResetBackupCodes()
+		return nil
+	case user.EdgeChallenges:
+		m.ResetChallenges()
+		return nil
+	case user.EdgeFactorResets:
+		m.ResetFactorResets()
+		return nil
+	case user.EdgeEmailChanges:
+		m.ResetEmailChanges()
 		return nil
 	}
 	return fmt.Errorf("unknown User edge %s", name)

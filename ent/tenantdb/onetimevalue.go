@@ -18,9 +18,9 @@ type OneTimeValue struct {
 	config `json:"-"`
 	// ID of the ent.
 	ID uuid.UUID `json:"id,omitempty"`
-	// verify_email, invitation
+	// what it is good for: internal/onetime
 	Purpose string `json:"purpose,omitempty"`
-	// the registration or invitation
+	// the row it is about
 	SubjectID uuid.UUID `json:"subject_id,omitempty"`
 	// SHA-256 of 256 random bits
 	TokenHash []byte `json:"token_hash,omitempty"`
@@ -29,7 +29,11 @@ type OneTimeValue struct {
 	// ExpiresAt holds the value of the "expires_at" field.
 	ExpiresAt time.Time `json:"expires_at,omitempty"`
 	// UsedAt holds the value of the "used_at" field.
-	UsedAt       *time.Time `json:"used_at,omitempty"`
+	UsedAt *time.Time `json:"used_at,omitempty"`
+	// of a refresh token: the one it was changed for
+	SuccessorID *uuid.UUID `json:"successor_id,omitempty"`
+	// that token, sealed under a key that only this one's holder can derive
+	Successor    *[]byte `json:"successor,omitempty"`
 	selectValues sql.SelectValues
 }
 
@@ -38,7 +42,9 @@ func (*OneTimeValue) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case onetimevalue.FieldTokenHash:
+		case onetimevalue.FieldSuccessorID:
+			values[i] = &sql.NullScanner{S: new(uuid.UUID)}
+		case onetimevalue.FieldTokenHash, onetimevalue.FieldSuccessor:
 			values[i] = new([]byte)
 		case onetimevalue.FieldPurpose:
 			values[i] = new(sql.NullString)
@@ -104,6 +110,19 @@ func (_m *OneTimeValue) assignValues(columns []string, values []any) error {
 				_m.UsedAt = new(time.Time)
 				*_m.UsedAt = value.Time
 			}
+		case onetimevalue.FieldSuccessorID:
+			if value, ok := values[i].(*sql.NullScanner); !ok {
+				return fmt.Errorf("unexpected type %T for field successor_id", values[i])
+			} else if value.Valid {
+				_m.SuccessorID = new(uuid.UUID)
+				*_m.SuccessorID = *value.S.(*uuid.UUID)
+			}
+		case onetimevalue.FieldSuccessor:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field successor", values[i])
+			} else if value != nil {
+				_m.Successor = value
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -158,6 +177,16 @@ func (_m *OneTimeValue) String() string {
 	if v := _m.UsedAt; v != nil {
 		builder.WriteString("used_at=")
 		builder.WriteString(v.Format(time.ANSIC))
+	}
+	builder.WriteString(", ")
+	if v := _m.SuccessorID; v != nil {
+		builder.WriteString("successor_id=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	if v := _m.Successor; v != nil {
+		builder.WriteString("successor=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
 	}
 	builder.WriteByte(')')
 	return builder.String()

@@ -76,6 +76,26 @@ func (_c *OneTimeValueCreate) SetNillableUsedAt(v *time.Time) *OneTimeValueCreat
 	return _c
 }
 
+// SetSuccessorID sets the "successor_id" field.
+func (_c *OneTimeValueCreate) SetSuccessorID(v uuid.UUID) *OneTimeValueCreate {
+	_c.mutation.SetSuccessorID(v)
+	return _c
+}
+
+// SetNillableSuccessorID sets the "successor_id" field if the given value is not nil.
+func (_c *OneTimeValueCreate) SetNillableSuccessorID(v *uuid.UUID) *OneTimeValueCreate {
+	if v != nil {
+		_c.SetSuccessorID(*v)
+	}
+	return _c
+}
+
+// SetSuccessor sets the "successor" field.
+func (_c *OneTimeValueCreate) SetSuccessor(v []byte) *OneTimeValueCreate {
+	_c.mutation.SetSuccessor(v)
+	return _c
+}
+
 // SetID sets the "id" field.
 func (_c *OneTimeValueCreate) SetID(v uuid.UUID) *OneTimeValueCreate {
 	_c.mutation.SetID(v)
@@ -197,6 +217,14 @@ func (_c *OneTimeValueCreate) createSpec() (*OneTimeValue, *sqlgraph.CreateSpec)
 		_spec.SetField(onetimevalue.FieldUsedAt, field.TypeTime, value)
 		_node.UsedAt = &value
 	}
+	if value, ok := _c.mutation.SuccessorID(); ok {
+		_spec.SetField(onetimevalue.FieldSuccessorID, field.TypeUUID, value)
+		_node.SuccessorID = &value
+	}
+	if value, ok := _c.mutation.Successor(); ok {
+		_spec.SetField(onetimevalue.FieldSuccessor, field.TypeBytes, value)
+		_node.Successor = &value
+	}
 	return _node, _spec
 }
 
@@ -264,6 +292,42 @@ func (u *OneTimeValueUpsert) UpdateUsedAt() *OneTimeValueUpsert {
 // ClearUsedAt clears the value of the "used_at" field.
 func (u *OneTimeValueUpsert) ClearUsedAt() *OneTimeValueUpsert {
 	u.SetNull(onetimevalue.FieldUsedAt)
+	return u
+}
+
+// SetSuccessorID sets the "successor_id" field.
+func (u *OneTimeValueUpsert) SetSuccessorID(v uuid.UUID) *OneTimeValueUpsert {
+	u.Set(onetimevalue.FieldSuccessorID, v)
+	return u
+}
+
+// UpdateSuccessorID sets the "successor_id" field to the value that was provided on create.
+func (u *OneTimeValueUpsert) UpdateSuccessorID() *OneTimeValueUpsert {
+	u.SetExcluded(onetimevalue.FieldSuccessorID)
+	return u
+}
+
+// ClearSuccessorID clears the value of the "successor_id" field.
+func (u *OneTimeValueUpsert) ClearSuccessorID() *OneTimeValueUpsert {
+	u.SetNull(onetimevalue.FieldSuccessorID)
+	return u
+}
+
+// SetSuccessor sets the "successor" field.
+func (u *OneTimeValueUpsert) SetSuccessor(v []byte) *OneTimeValueUpsert {
+	u.Set(onetimevalue.FieldSuccessor, v)
+	return u
+}
+
+// UpdateSuccessor sets the "successor" field to the value that was provided on create.
+func (u *OneTimeValueUpsert) UpdateSuccessor() *OneTimeValueUpsert {
+	u.SetExcluded(onetimevalue.FieldSuccessor)
+	return u
+}
+
+// ClearSuccessor clears the value of the "successor" field.
+func (u *OneTimeValueUpsert) ClearSuccessor() *OneTimeValueUpsert {
+	u.SetNull(onetimevalue.FieldSuccessor)
 	return u
 }
 
@@ -348,6 +412,48 @@ func (u *OneTimeValueUpsertOne) UpdateUsedAt() *OneTimeValueUpsertOne {
 func (u *OneTimeValueUpsertOne) ClearUsedAt() *OneTimeValueUpsertOne {
 	return u.Update(func(s *OneTimeValueUpsert) {
 		s.ClearUsedAt()
+	})
+}
+
+// SetSuccessorID sets the "successor_id" field.
+func (u *OneTimeValueUpsertOne) SetSuccessorID(v uuid.UUID) *OneTimeValueUpsertOne {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.SetSuccessorID(v)
+	})
+}
+
+// UpdateSuccessorID sets the "successor_id" field to the value that was provided on create.
+func (u *OneTimeValueUpsertOne) UpdateSuccessorID() *OneTimeValueUpsertOne {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.UpdateSuccessorID()
+	})
+}
+
+// ClearSuccessorID clears the value of the "successor_id" field.
+func (u *OneTimeValueUpsertOne) ClearSuccessorID() *OneTimeValueUpsertOne {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.ClearSuccessorID()
+	})
+}
+
+// SetSuccessor sets the "successor" field.
+func (u *OneTimeValueUpsertOne) SetSuccessor(v []byte) *OneTimeValueUpsertOne {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.SetSuccessor(v)
+	})
+}
+
+// UpdateSuccessor sets the "successor" field to the value that was provided on create.
+func (u *OneTimeValueUpsertOne) UpdateSuccessor() *OneTimeValueUpsertOne {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.UpdateSuccessor()
+	})
+}
+
+// ClearSuccessor clears the value of the "successor" field.
+func (u *OneTimeValueUpsertOne) ClearSuccessor() *OneTimeValueUpsertOne {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.ClearSuccessor()
 	})
 }
 
@@ -599,6 +705,48 @@ func (u *OneTimeValueUpsertBulk) UpdateUsedAt() *OneTimeValueUpsertBulk {
 func (u *OneTimeValueUpsertBulk) ClearUsedAt() *OneTimeValueUpsertBulk {
 	return u.Update(func(s *OneTimeValueUpsert) {
 		s.ClearUsedAt()
+	})
+}
+
+// SetSuccessorID sets the "successor_id" field.
+func (u *OneTimeValueUpsertBulk) SetSuccessorID(v uuid.UUID) *OneTimeValueUpsertBulk {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.SetSuccessorID(v)
+	})
+}
+
+// UpdateSuccessorID sets the "successor_id" field to the value that was provided on create.
+func (u *OneTimeValueUpsertBulk) UpdateSuccessorID() *OneTimeValueUpsertBulk {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.UpdateSuccessorID()
+	})
+}
+
+// ClearSuccessorID clears the value of the "successor_id" field.
+func (u *OneTimeValueUpsertBulk) ClearSuccessorID() *OneTimeValueUpsertBulk {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.ClearSuccessorID()
+	})
+}
+
+// SetSuccessor sets the "successor" field.
+func (u *OneTimeValueUpsertBulk) SetSuccessor(v []byte) *OneTimeValueUpsertBulk {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.SetSuccessor(v)
+	})
+}
+
+// UpdateSuccessor sets the "successor" field to the value that was provided on create.
+func (u *OneTimeValueUpsertBulk) UpdateSuccessor() *OneTimeValueUpsertBulk {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.UpdateSuccessor()
+	})
+}
+
+// ClearSuccessor clears the value of the "successor" field.
+func (u *OneTimeValueUpsertBulk) ClearSuccessor() *OneTimeValueUpsertBulk {
+	return u.Update(func(s *OneTimeValueUpsert) {
+		s.ClearSuccessor()
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
+	"github.com/google/uuid"
 )
 
 // OneTimeValueUpdate is the builder for updating OneTimeValue entities.
@@ -46,6 +47,38 @@ func (_u *OneTimeValueUpdate) SetNillableUsedAt(v *time.Time) *OneTimeValueUpdat
 // ClearUsedAt clears the value of the "used_at" field.
 func (_u *OneTimeValueUpdate) ClearUsedAt() *OneTimeValueUpdate {
 	_u.mutation.ClearUsedAt()
+	return _u
+}
+
+// SetSuccessorID sets the "successor_id" field.
+func (_u *OneTimeValueUpdate) SetSuccessorID(v uuid.UUID) *OneTimeValueUpdate {
+	_u.mutation.SetSuccessorID(v)
+	return _u
+}
+
+// SetNillableSuccessorID sets the "successor_id" field if the given value is not nil.
+func (_u *OneTimeValueUpdate) SetNillableSuccessorID(v *uuid.UUID) *OneTimeValueUpdate {
+	if v != nil {
+		_u.SetSuccessorID(*v)
+	}
+	return _u
+}
+
+// ClearSuccessorID clears the value of the "successor_id" field.
+func (_u *OneTimeValueUpdate) ClearSuccessorID() *OneTimeValueUpdate {
+	_u.mutation.ClearSuccessorID()
+	return _u
+}
+
+// SetSuccessor sets the "successor" field.
+func (_u *OneTimeValueUpdate) SetSuccessor(v []byte) *OneTimeValueUpdate {
+	_u.mutation.SetSuccessor(v)
+	return _u
+}
+
+// ClearSuccessor clears the value of the "successor" field.
+func (_u *OneTimeValueUpdate) ClearSuccessor() *OneTimeValueUpdate {
+	_u.mutation.ClearSuccessor()
 	return _u
 }
 
@@ -102,6 +135,18 @@ func (_u *OneTimeValueUpdate) sqlSave(ctx context.Context) (_node int, err error
 	if _u.mutation.UsedAtCleared() {
 		_spec.ClearField(onetimevalue.FieldUsedAt, field.TypeTime)
 	}
+	if value, ok := _u.mutation.SuccessorID(); ok {
+		_spec.SetField(onetimevalue.FieldSuccessorID, field.TypeUUID, value)
+	}
+	if _u.mutation.SuccessorIDCleared() {
+		_spec.ClearField(onetimevalue.FieldSuccessorID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.Successor(); ok {
+		_spec.SetField(onetimevalue.FieldSuccessor, field.TypeBytes, value)
+	}
+	if _u.mutation.SuccessorCleared() {
+		_spec.ClearField(onetimevalue.FieldSuccessor, field.TypeBytes)
+	}
 	_spec.AddModifiers(_u.modifiers...)
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
@@ -141,6 +186,38 @@ func (_u *OneTimeValueUpdateOne) SetNillableUsedAt(v *time.Time) *OneTimeValueUp
 // ClearUsedAt clears the value of the "used_at" field.
 func (_u *OneTimeValueUpdateOne) ClearUsedAt() *OneTimeValueUpdateOne {
 	_u.mutation.ClearUsedAt()
+	return _u
+}
+
+// SetSuccessorID sets the "successor_id" field.
+func (_u *OneTimeValueUpdateOne) SetSuccessorID(v uuid.UUID) *OneTimeValueUpdateOne {
+	_u.mutation.SetSuccessorID(v)
+	return _u
+}
+
+// SetNillableSuccessorID sets the "successor_id" field if the given value is not nil.
+func (_u *OneTimeValueUpdateOne) SetNillableSuccessorID(v *uuid.UUID) *OneTimeValueUpdateOne {
+	if v != nil {
+		_u.SetSuccessorID(*v)
+	}
+	return _u
+}
+
+// ClearSuccessorID clears the value of the "successor_id" field.
+func (_u *OneTimeValueUpdateOne) ClearSuccessorID() *OneTimeValueUpdateOne {
+	_u.mutation.ClearSuccessorID()
+	return _u
+}
+
+// SetSuccessor sets the "successor" field.
+func (_u *OneTimeValueUpdateOne) SetSuccessor(v []byte) *OneTimeValueUpdateOne {
+	_u.mutation.SetSuccessor(v)
+	return _u
+}
+
+// ClearSuccessor clears the value of the "successor" field.
+func (_u *OneTimeValueUpdateOne) ClearSuccessor() *OneTimeValueUpdateOne {
+	_u.mutation.ClearSuccessor()
 	return _u
 }
 
@@ -226,6 +303,18 @@ func (_u *OneTimeValueUpdateOne) sqlSave(ctx context.Context) (_node *OneTimeVal
 	}
 	if _u.mutation.UsedAtCleared() {
 		_spec.ClearField(onetimevalue.FieldUsedAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.SuccessorID(); ok {
+		_spec.SetField(onetimevalue.FieldSuccessorID, field.TypeUUID, value)
+	}
+	if _u.mutation.SuccessorIDCleared() {
+		_spec.ClearField(onetimevalue.FieldSuccessorID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.Successor(); ok {
+		_spec.SetField(onetimevalue.FieldSuccessor, field.TypeBytes, value)
+	}
+	if _u.mutation.SuccessorCleared() {
+		_spec.ClearField(onetimevalue.FieldSuccessor, field.TypeBytes)
 	}
 	_spec.AddModifiers(_u.modifiers...)
 	_node = &OneTimeValue{config: _u.config}

@@ -6,7 +6,13 @@ import (
 	"tenantry/ent/schema/tenant"
 	"tenantry/ent/tenantdb/apikey"
 	"tenantry/ent/tenantdb/audit"
+	"tenantry/ent/tenantdb/backupcode"
+	"tenantry/ent/tenantdb/emailchange"
+	"tenantry/ent/tenantdb/factorreset"
 	"tenantry/ent/tenantdb/invitation"
+	"tenantry/ent/tenantdb/logincounter"
+	"tenantry/ent/tenantdb/magiclink"
+	"tenantry/ent/tenantdb/mfachallenge"
 	"tenantry/ent/tenantdb/onetimevalue"
 	"tenantry/ent/tenantdb/operation"
 	"tenantry/ent/tenantdb/outbox"
@@ -17,6 +23,7 @@ import (
 	"tenantry/ent/tenantdb/session"
 	"tenantry/ent/tenantdb/settings"
 	"tenantry/ent/tenantdb/subjectkey"
+	"tenantry/ent/tenantdb/totpfactor"
 	"tenantry/ent/tenantdb/user"
 	"tenantry/ent/tenantdb/userrole"
 	"time"
@@ -49,6 +56,28 @@ func init() {
 	auditDescRequestID := auditMixinFields0[9].Descriptor()
 	// audit.DefaultRequestID holds the default value on creation for the request_id field.
 	audit.DefaultRequestID = auditDescRequestID.Default.(string)
+	backupcodeFields := tenant.BackupCode{}.Fields()
+	_ = backupcodeFields
+	// backupcodeDescCreatedAt is the schema descriptor for created_at field.
+	backupcodeDescCreatedAt := backupcodeFields[4].Descriptor()
+	// backupcode.DefaultCreatedAt holds the default value on creation for the created_at field.
+	backupcode.DefaultCreatedAt = backupcodeDescCreatedAt.Default.(func() time.Time)
+	emailchangeFields := tenant.EmailChange{}.Fields()
+	_ = emailchangeFields
+	// emailchangeDescCreatedAt is the schema descriptor for created_at field.
+	emailchangeDescCreatedAt := emailchangeFields[4].Descriptor()
+	// emailchange.DefaultCreatedAt holds the default value on creation for the created_at field.
+	emailchange.DefaultCreatedAt = emailchangeDescCreatedAt.Default.(func() time.Time)
+	factorresetFields := tenant.FactorReset{}.Fields()
+	_ = factorresetFields
+	// factorresetDescByOperator is the schema descriptor for by_operator field.
+	factorresetDescByOperator := factorresetFields[4].Descriptor()
+	// factorreset.DefaultByOperator holds the default value on creation for the by_operator field.
+	factorreset.DefaultByOperator = factorresetDescByOperator.Default.(bool)
+	// factorresetDescCreatedAt is the schema descriptor for created_at field.
+	factorresetDescCreatedAt := factorresetFields[5].Descriptor()
+	// factorreset.DefaultCreatedAt holds the default value on creation for the created_at field.
+	factorreset.DefaultCreatedAt = factorresetDescCreatedAt.Default.(func() time.Time)
 	invitationFields := tenant.Invitation{}.Fields()
 	_ = invitationFields
 	// invitationDescLocale is the schema descriptor for locale field.
@@ -63,6 +92,36 @@ func init() {
 	invitationDescCreatedAt := invitationFields[8].Descriptor()
 	// invitation.DefaultCreatedAt holds the default value on creation for the created_at field.
 	invitation.DefaultCreatedAt = invitationDescCreatedAt.Default.(func() time.Time)
+	logincounterFields := tenant.LoginCounter{}.Fields()
+	_ = logincounterFields
+	// logincounterDescFailures is the schema descriptor for failures field.
+	logincounterDescFailures := logincounterFields[4].Descriptor()
+	// logincounter.DefaultFailures holds the default value on creation for the failures field.
+	logincounter.DefaultFailures = logincounterDescFailures.Default.(int)
+	// logincounterDescUpdatedAt is the schema descriptor for updated_at field.
+	logincounterDescUpdatedAt := logincounterFields[6].Descriptor()
+	// logincounter.DefaultUpdatedAt holds the default value on creation for the updated_at field.
+	logincounter.DefaultUpdatedAt = logincounterDescUpdatedAt.Default.(func() time.Time)
+	mfachallengeFields := tenant.MFAChallenge{}.Fields()
+	_ = mfachallengeFields
+	// mfachallengeDescEnrolling is the schema descriptor for enrolling field.
+	mfachallengeDescEnrolling := mfachallengeFields[4].Descriptor()
+	// mfachallenge.DefaultEnrolling holds the default value on creation for the enrolling field.
+	mfachallenge.DefaultEnrolling = mfachallengeDescEnrolling.Default.(bool)
+	// mfachallengeDescCreatedAt is the schema descriptor for created_at field.
+	mfachallengeDescCreatedAt := mfachallengeFields[5].Descriptor()
+	// mfachallenge.DefaultCreatedAt holds the default value on creation for the created_at field.
+	mfachallenge.DefaultCreatedAt = mfachallengeDescCreatedAt.Default.(func() time.Time)
+	magiclinkFields := tenant.MagicLink{}.Fields()
+	_ = magiclinkFields
+	// magiclinkDescTries is the schema descriptor for tries field.
+	magiclinkDescTries := magiclinkFields[5].Descriptor()
+	// magiclink.DefaultTries holds the default value on creation for the tries field.
+	magiclink.DefaultTries = magiclinkDescTries.Default.(int)
+	// magiclinkDescCreatedAt is the schema descriptor for created_at field.
+	magiclinkDescCreatedAt := magiclinkFields[6].Descriptor()
+	// magiclink.DefaultCreatedAt holds the default value on creation for the created_at field.
+	magiclink.DefaultCreatedAt = magiclinkDescCreatedAt.Default.(func() time.Time)
 	onetimevalueFields := tenant.OneTimeValue{}.Fields()
 	_ = onetimevalueFields
 	// onetimevalueDescCreatedAt is the schema descriptor for created_at field.
@@ -169,14 +228,22 @@ func init() {
 	serviceaccountrole.DefaultCreatedAt = serviceaccountroleDescCreatedAt.Default.(func() time.Time)
 	sessionFields := tenant.Session{}.Fields()
 	_ = sessionFields
+	// sessionDescDevice is the schema descriptor for device field.
+	sessionDescDevice := sessionFields[2].Descriptor()
+	// session.DefaultDevice holds the default value on creation for the device field.
+	session.DefaultDevice = sessionDescDevice.Default.(string)
 	// sessionDescAal is the schema descriptor for aal field.
-	sessionDescAal := sessionFields[4].Descriptor()
+	sessionDescAal := sessionFields[5].Descriptor()
 	// session.DefaultAal holds the default value on creation for the aal field.
 	session.DefaultAal = sessionDescAal.Default.(int)
 	// sessionDescCreatedAt is the schema descriptor for created_at field.
-	sessionDescCreatedAt := sessionFields[5].Descriptor()
+	sessionDescCreatedAt := sessionFields[6].Descriptor()
 	// session.DefaultCreatedAt holds the default value on creation for the created_at field.
 	session.DefaultCreatedAt = sessionDescCreatedAt.Default.(func() time.Time)
+	// sessionDescLastUsedAt is the schema descriptor for last_used_at field.
+	sessionDescLastUsedAt := sessionFields[7].Descriptor()
+	// session.DefaultLastUsedAt holds the default value on creation for the last_used_at field.
+	session.DefaultLastUsedAt = sessionDescLastUsedAt.Default.(func() time.Time)
 	settingsFields := tenant.Settings{}.Fields()
 	_ = settingsFields
 	// settingsDescVersion is the schema descriptor for version field.
@@ -193,30 +260,56 @@ func init() {
 	subjectkeyDescCreatedAt := subjectkeyFields[2].Descriptor()
 	// subjectkey.DefaultCreatedAt holds the default value on creation for the created_at field.
 	subjectkey.DefaultCreatedAt = subjectkeyDescCreatedAt.Default.(func() time.Time)
+	totpfactorFields := tenant.TOTPFactor{}.Fields()
+	_ = totpfactorFields
+	// totpfactorDescLastStep is the schema descriptor for last_step field.
+	totpfactorDescLastStep := totpfactorFields[3].Descriptor()
+	// totpfactor.DefaultLastStep holds the default value on creation for the last_step field.
+	totpfactor.DefaultLastStep = totpfactorDescLastStep.Default.(int64)
+	// totpfactorDescCreatedAt is the schema descriptor for created_at field.
+	totpfactorDescCreatedAt := totpfactorFields[4].Descriptor()
+	// totpfactor.DefaultCreatedAt holds the default value on creation for the created_at field.
+	totpfactor.DefaultCreatedAt = totpfactorDescCreatedAt.Default.(func() time.Time)
 	userFields := tenant.User{}.Fields()
 	_ = userFields
+	// userDescPasswordShort is the schema descriptor for password_short field.
+	userDescPasswordShort := userFields[7].Descriptor()
+	// user.DefaultPasswordShort holds the default value on creation for the password_short field.
+	user.DefaultPasswordShort = userDescPasswordShort.Default.(bool)
+	// userDescPasswordLocked is the schema descriptor for password_locked field.
+	userDescPasswordLocked := userFields[8].Descriptor()
+	// user.DefaultPasswordLocked holds the default value on creation for the password_locked field.
+	user.DefaultPasswordLocked = userDescPasswordLocked.Default.(bool)
+	// userDescSecondFactor is the schema descriptor for second_factor field.
+	userDescSecondFactor := userFields[9].Descriptor()
+	// user.DefaultSecondFactor holds the default value on creation for the second_factor field.
+	user.DefaultSecondFactor = userDescSecondFactor.Default.(bool)
+	// userDescDeviceEpoch is the schema descriptor for device_epoch field.
+	userDescDeviceEpoch := userFields[11].Descriptor()
+	// user.DefaultDeviceEpoch holds the default value on creation for the device_epoch field.
+	user.DefaultDeviceEpoch = userDescDeviceEpoch.Default.(int64)
 	// userDescLocale is the schema descriptor for locale field.
-	userDescLocale := userFields[6].Descriptor()
+	userDescLocale := userFields[12].Descriptor()
 	// user.DefaultLocale holds the default value on creation for the locale field.
 	user.DefaultLocale = userDescLocale.Default.(string)
 	// userDescRevision is the schema descriptor for revision field.
-	userDescRevision := userFields[7].Descriptor()
+	userDescRevision := userFields[13].Descriptor()
 	// user.DefaultRevision holds the default value on creation for the revision field.
 	user.DefaultRevision = userDescRevision.Default.(int64)
 	// userDescVersion is the schema descriptor for version field.
-	userDescVersion := userFields[8].Descriptor()
+	userDescVersion := userFields[14].Descriptor()
 	// user.DefaultVersion holds the default value on creation for the version field.
 	user.DefaultVersion = userDescVersion.Default.(int64)
 	// userDescLoginCount is the schema descriptor for login_count field.
-	userDescLoginCount := userFields[9].Descriptor()
+	userDescLoginCount := userFields[15].Descriptor()
 	// user.DefaultLoginCount holds the default value on creation for the login_count field.
 	user.DefaultLoginCount = userDescLoginCount.Default.(int64)
 	// userDescCreatedAt is the schema descriptor for created_at field.
-	userDescCreatedAt := userFields[11].Descriptor()
+	userDescCreatedAt := userFields[17].Descriptor()
 	// user.DefaultCreatedAt holds the default value on creation for the created_at field.
 	user.DefaultCreatedAt = userDescCreatedAt.Default.(func() time.Time)
 	// userDescUpdatedAt is the schema descriptor for updated_at field.
-	userDescUpdatedAt := userFields[12].Descriptor()
+	userDescUpdatedAt := userFields[18].Descriptor()
 	// user.DefaultUpdatedAt holds the default value on creation for the updated_at field.
 	user.DefaultUpdatedAt = userDescUpdatedAt.Default.(func() time.Time)
 	userroleFields := tenant.UserRole{}.Fields()

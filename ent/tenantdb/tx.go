@@ -16,12 +16,24 @@ type Tx struct {
 	APIKey *APIKeyClient
 	// Audit is the client for interacting with the Audit builders.
 	Audit *AuditClient
+	// BackupCode is the client for interacting with the BackupCode builders.
+	BackupCode *BackupCodeClient
+	// EmailChange is the client for interacting with the EmailChange builders.
+	EmailChange *EmailChangeClient
+	// FactorReset is the client for interacting with the FactorReset builders.
+	FactorReset *FactorResetClient
 	// IdempotencyMark is the client for interacting with the IdempotencyMark builders.
 	IdempotencyMark *IdempotencyMarkClient
 	// Invitation is the client for interacting with the Invitation builders.
 	Invitation *InvitationClient
+	// LoginCounter is the client for interacting with the LoginCounter builders.
+	LoginCounter *LoginCounterClient
 	// LoginEvent is the client for interacting with the LoginEvent builders.
 	LoginEvent *LoginEventClient
+	// MFAChallenge is the client for interacting with the MFAChallenge builders.
+	MFAChallenge *MFAChallengeClient
+	// MagicLink is the client for interacting with the MagicLink builders.
+	MagicLink *MagicLinkClient
 	// OneTimeValue is the client for interacting with the OneTimeValue builders.
 	OneTimeValue *OneTimeValueClient
 	// Operation is the client for interacting with the Operation builders.
@@ -42,6 +54,8 @@ type Tx struct {
 	Settings *SettingsClient
 	// SubjectKey is the client for interacting with the SubjectKey builders.
 	SubjectKey *SubjectKeyClient
+	// TOTPFactor is the client for interacting with the TOTPFactor builders.
+	TOTPFactor *TOTPFactorClient
 	// User is the client for interacting with the User builders.
 	User *UserClient
 	// UserRole is the client for interacting with the UserRole builders.
@@ -179,9 +193,15 @@ func (tx *Tx) Client() *Client {
 func (tx *Tx) init() {
 	tx.APIKey = NewAPIKeyClient(tx.config)
 	tx.Audit = NewAuditClient(tx.config)
+	tx.BackupCode = NewBackupCodeClient(tx.config)
+	tx.EmailChange = NewEmailChangeClient(tx.config)
+	tx.FactorReset = NewFactorResetClient(tx.config)
 	tx.IdempotencyMark = NewIdempotencyMarkClient(tx.config)
 	tx.Invitation = NewInvitationClient(tx.config)
+	tx.LoginCounter = NewLoginCounterClient(tx.config)
 	tx.LoginEvent = NewLoginEventClient(tx.config)
+	tx.MFAChallenge = NewMFAChallengeClient(tx.config)
+	tx.MagicLink = NewMagicLinkClient(tx.config)
 	tx.OneTimeValue = NewOneTimeValueClient(tx.config)
 	tx.Operation = NewOperationClient(tx.config)
 	tx.Outbox = NewOutboxClient(tx.config)
@@ -192,6 +212,7 @@ func (tx *Tx) init() {
 	tx.Session = NewSessionClient(tx.config)
 	tx.Settings = NewSettingsClient(tx.config)
 	tx.SubjectKey = NewSubjectKeyClient(tx.config)
+	tx.TOTPFactor = NewTOTPFactorClient(tx.config)
 	tx.User = NewUserClient(tx.config)
 	tx.UserRole = NewUserRoleClient(tx.config)
 }

@@ -5,6 +5,7 @@ package tenantdb
 import (
 	"fmt"
 	"strings"
+	"tenantry/ent/tenantdb/totpfactor"
 	"tenantry/ent/tenantdb/user"
 	"time"
 
@@ -26,8 +27,20 @@ type User struct {
 	Email string `json:"email,omitempty"`
 	// EmailNormalized holds the value of the "email_normalized" field.
 	EmailNormalized string `json:"email_normalized,omitempty"`
+	// keyed hash of email_normalized; filled by the worker where an older release left it empty
+	AddressHash *[]byte `json:"address_hash,omitempty"`
 	// PasswordHash holds the value of the "password_hash" field.
 	PasswordHash string `json:"-"`
+	// under 15 characters: good only beside a second factor
+	PasswordShort bool `json:"password_short,omitempty"`
+	// it opens nothing until it is reset by mail
+	PasswordLocked bool `json:"password_locked,omitempty"`
+	// a confirmed factor exists: the highest level is 2
+	SecondFactor bool `json:"second_factor,omitempty"`
+	// until when a required factor may still be missing
+	FactorDueAt *time.Time `json:"factor_due_at,omitempty"`
+	// known devices of another epoch are strangers
+	DeviceEpoch int64 `json:"device_epoch,omitempty"`
 	// Locale holds the value of the "locale" field.
 	Locale string `json:"locale,omitempty"`
 	// the credential revision, `ver` in tokens
@@ -58,11 +71,21 @@ type UserEdges struct {
 	Sessions []*Session `json:"sessions,omitempty"`
 	// Keys holds the value of the keys edge.
 	Keys []*APIKey `json:"keys,omitempty"`
+	// TotpFactor holds the value of the totp_factor edge.
+	TotpFactor *TOTPFactor `json:"totp_factor,omitempty"`
+	// BackupCodes holds the value of the backup_codes edge.
+	BackupCodes []*BackupCode `json:"backup_codes,omitempty"`
+	// Challenges holds the value of the challenges edge.
+	Challenges []*MFAChallenge `json:"challenges,omitempty"`
+	// FactorResets holds the value of the factor_resets edge.
+	FactorResets []*FactorReset `json:"factor_resets,omitempty"`
+	// EmailChanges holds the value of the email_changes edge.
+	EmailChanges []*EmailChange `json:"email_changes,omitempty"`
 	// UserRoles holds the value of the user_roles edge.
 	UserRoles []*UserRole `json:"user_roles,omitempty"`
 	// loadedTypes holds the information for reporting if a
 	// type was loaded (or requested) in eager-loading or not.
-	loadedTypes [4]bool
+	loadedTypes [9]bool
 }
 
 // RolesOrErr returns the Roles value or an error if the edge
@@ -92,10 +115,57 @@ func (e UserEdges) KeysOrErr() ([]*APIKey, error) {
 	return nil, &NotLoadedError{edge: "keys"}
 }
 
+// TotpFactorOrErr returns the TotpFactor value or an error if the edge
+// was not loaded in eager-loading, or loaded but was not found.
+func (e UserEdges) TotpFactorOrErr() (*TOTPFactor, error) {
+	if e.TotpFactor != nil {
+		return e.TotpFactor, nil
+	} else if e.loadedTypes[3] {
+		return nil, &NotFoundError{label: totpfactor.Label}
+	}
+	return nil, &NotLoadedError{edge: "totp_factor"}
+}
+
+// BackupCodesOrErr returns the BackupCodes value or an error if the edge
+// was not loaded in eager-loading.
+func (e UserEdges) BackupCodesOrErr() ([]*BackupCode, error) {
+	if e.loadedTypes[4] {
+		return e.BackupCodes, nil
+	}
+	return nil, &NotLoadedError{edge: "backup_codes"}
+}
+
+// ChallengesOrErr returns the Challenges value or an error if the edge
+// was not loaded in eager-loading.
+func (e UserEdges) ChallengesOrErr() ([]*MFAChallenge, error) {
+	if e.loadedTypes[5] {
+		return e.Challenges, nil
+	}
+	return nil, &NotLoadedError{edge: "challenges"}
+}
+
+// FactorResetsOrErr returns the FactorResets value or an error if the edge
+// was not loaded in eager-loading.
+func (e UserEdges) FactorResetsOrErr() ([]*FactorReset, error) {
+	if e.loadedTypes[6] {
+		return e.FactorResets, nil
+	}
+	return nil, &NotLoadedError{edge: "factor_resets"}
+}
+
+// EmailChangesOrErr returns the EmailChanges value or an error if the edge
+// was not loaded in eager-loading.
+func (e UserEdges) EmailChangesOrErr() ([]*EmailChange, error) {
+	if e.loadedTypes[7] {
+		return e.EmailChanges, nil
+	}
+	return nil, &NotLoadedError{edge: "email_changes"}
+}
+
 // UserRolesOrErr returns the UserRoles value or an error if the edge
 // was not loaded in eager-loading.
 func (e UserEdges) UserRolesOrErr() ([]*UserRole, error) {
-	if e.loadedTypes[3] {
+	if e.loadedTypes[8] {
 		return e.UserRoles, nil
 	}
 	return nil, &NotLoadedError{edge: "user_roles"}
@@ -106,11 +176,15 @@ func (*User) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case user.FieldRevision, user.FieldVersion, user.FieldLoginCount:
+		case user.FieldAddressHash:
+			values[i] = new([]byte)
+		case user.FieldPasswordShort, user.FieldPasswordLocked, user.FieldSecondFactor:
+			values[i] = new(sql.NullBool)
+		case user.FieldDeviceEpoch, user.FieldRevision, user.FieldVersion, user.FieldLoginCount:
 			values[i] = new(sql.NullInt64)
 		case user.FieldName, user.FieldEmail, user.FieldEmailNormalized, user.FieldPasswordHash, user.FieldLocale:
 			values[i] = new(sql.NullString)
-		case user.FieldLastLoginAt, user.FieldCreatedAt, user.FieldUpdatedAt, user.FieldDeletedAt:
+		case user.FieldFactorDueAt, user.FieldLastLoginAt, user.FieldCreatedAt, user.FieldUpdatedAt, user.FieldDeletedAt:
 			values[i] = new(sql.NullTime)
 		case user.FieldID, user.FieldSubjectKeyID:
 			values[i] = new(uuid.UUID)
@@ -159,11 +233,48 @@ func (_m *User) assignValues(columns []string, values []any) error {
 			} else if value.Valid {
 				_m.EmailNormalized = value.String
 			}
+		case user.FieldAddressHash:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field address_hash", values[i])
+			} else if value != nil {
+				_m.AddressHash = value
+			}
 		case user.FieldPasswordHash:
 			if value, ok := values[i].(*sql.NullString); !ok {
 				return fmt.Errorf("unexpected type %T for field password_hash", values[i])
 			} else if value.Valid {
 				_m.PasswordHash = value.String
+			}
+		case user.FieldPasswordShort:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field password_short", values[i])
+			} else if value.Valid {
+				_m.PasswordShort = value.Bool
+			}
+		case user.FieldPasswordLocked:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field password_locked", values[i])
+			} else if value.Valid {
+				_m.PasswordLocked = value.Bool
+			}
+		case user.FieldSecondFactor:
+			if value, ok := values[i].(*sql.NullBool); !ok {
+				return fmt.Errorf("unexpected type %T for field second_factor", values[i])
+			} else if value.Valid {
+				_m.SecondFactor = value.Bool
+			}
+		case user.FieldFactorDueAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field factor_due_at", values[i])
+			} else if value.Valid {
+				_m.FactorDueAt = new(time.Time)
+				*_m.FactorDueAt = value.Time
+			}
+		case user.FieldDeviceEpoch:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field device_epoch", values[i])
+			} else if value.Valid {
+				_m.DeviceEpoch = value.Int64
 			}
 		case user.FieldLocale:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -243,6 +354,31 @@ func (_m *User) QueryKeys() *APIKeyQuery {
 	return NewUserClient(_m.config).QueryKeys(_m)
 }
 
+// QueryTotpFactor queries the "totp_factor" edge of the User entity.
+func (_m *User) QueryTotpFactor() *TOTPFactorQuery {
+	return NewUserClient(_m.config).QueryTotpFactor(_m)
+}
+
+// QueryBackupCodes queries the "backup_codes" edge of the User entity.
+func (_m *User) QueryBackupCodes() *BackupCodeQuery {
+	return NewUserClient(_m.config).QueryBackupCodes(_m)
+}
+
+// QueryChallenges queries the "challenges" edge of the User entity.
+func (_m *User) QueryChallenges() *MFAChallengeQuery {
+	return NewUserClient(_m.config).QueryChallenges(_m)
+}
+
+// QueryFactorResets queries the "factor_resets" edge of the User entity.
+func (_m *User) QueryFactorResets() *FactorResetQuery {
+	return NewUserClient(_m.config).QueryFactorResets(_m)
+}
+
+// QueryEmailChanges queries the "email_changes" edge of the User entity.
+func (_m *User) QueryEmailChanges() *EmailChangeQuery {
+	return NewUserClient(_m.config).QueryEmailChanges(_m)
+}
+
 // QueryUserRoles queries the "user_roles" edge of the User entity.
 func (_m *User) QueryUserRoles() *UserRoleQuery {
 	return NewUserClient(_m.config).QueryUserRoles(_m)
@@ -283,7 +419,29 @@ func (_m *User) String() string {
 	builder.WriteString("email_normalized=")
 	builder.WriteString(_m.EmailNormalized)
 	builder.WriteString(", ")
+	if v := _m.AddressHash; v != nil {
+		builder.WriteString("address_hash=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
 	builder.WriteString("password_hash=<sensitive>")
+	builder.WriteString(", ")
+	builder.WriteString("password_short=")
+	builder.WriteString(fmt.Sprintf("%v", _m.PasswordShort))
+	builder.WriteString(", ")
+	builder.WriteString("password_locked=")
+	builder.WriteString(fmt.Sprintf("%v", _m.PasswordLocked))
+	builder.WriteString(", ")
+	builder.WriteString("second_factor=")
+	builder.WriteString(fmt.Sprintf("%v", _m.SecondFactor))
+	builder.WriteString(", ")
+	if v := _m.FactorDueAt; v != nil {
+		builder.WriteString("factor_due_at=")
+		builder.WriteString(v.Format(time.ANSIC))
+	}
+	builder.WriteString(", ")
+	builder.WriteString("device_epoch=")
+	builder.WriteString(fmt.Sprintf("%v", _m.DeviceEpoch))
 	builder.WriteString(", ")
 	builder.WriteString("locale=")
 	builder.WriteString(_m.Locale)

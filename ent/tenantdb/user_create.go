@@ -7,8 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"tenantry/ent/tenantdb/apikey"
+	"tenantry/ent/tenantdb/backupcode"
+	"tenantry/ent/tenantdb/emailchange"
+	"tenantry/ent/tenantdb/factorreset"
+	"tenantry/ent/tenantdb/mfachallenge"
 	"tenantry/ent/tenantdb/role"
 	"tenantry/ent/tenantdb/session"
+	"tenantry/ent/tenantdb/totpfactor"
 	"tenantry/ent/tenantdb/user"
 	"time"
 
@@ -51,9 +56,85 @@ func (_c *UserCreate) SetEmailNormalized(v string) *UserCreate {
 	return _c
 }
 
+// SetAddressHash sets the "address_hash" field.
+func (_c *UserCreate) SetAddressHash(v []byte) *UserCreate {
+	_c.mutation.SetAddressHash(v)
+	return _c
+}
+
 // SetPasswordHash sets the "password_hash" field.
 func (_c *UserCreate) SetPasswordHash(v string) *UserCreate {
 	_c.mutation.SetPasswordHash(v)
+	return _c
+}
+
+// SetPasswordShort sets the "password_short" field.
+func (_c *UserCreate) SetPasswordShort(v bool) *UserCreate {
+	_c.mutation.SetPasswordShort(v)
+	return _c
+}
+
+// SetNillablePasswordShort sets the "password_short" field if the given value is not nil.
+func (_c *UserCreate) SetNillablePasswordShort(v *bool) *UserCreate {
+	if v != nil {
+		_c.SetPasswordShort(*v)
+	}
+	return _c
+}
+
+// SetPasswordLocked sets the "password_locked" field.
+func (_c *UserCreate) SetPasswordLocked(v bool) *UserCreate {
+	_c.mutation.SetPasswordLocked(v)
+	return _c
+}
+
+// SetNillablePasswordLocked sets the "password_locked" field if the given value is not nil.
+func (_c *UserCreate) SetNillablePasswordLocked(v *bool) *UserCreate {
+	if v != nil {
+		_c.SetPasswordLocked(*v)
+	}
+	return _c
+}
+
+// SetSecondFactor sets the "second_factor" field.
+func (_c *UserCreate) SetSecondFactor(v bool) *UserCreate {
+	_c.mutation.SetSecondFactor(v)
+	return _c
+}
+
+// SetNillableSecondFactor sets the "second_factor" field if the given value is not nil.
+func (_c *UserCreate) SetNillableSecondFactor(v *bool) *UserCreate {
+	if v != nil {
+		_c.SetSecondFactor(*v)
+	}
+	return _c
+}
+
+// SetFactorDueAt sets the "factor_due_at" field.
+func (_c *UserCreate) SetFactorDueAt(v time.Time) *UserCreate {
+	_c.mutation.SetFactorDueAt(v)
+	return _c
+}
+
+// SetNillableFactorDueAt sets the "factor_due_at" field if the given value is not nil.
+func (_c *UserCreate) SetNillableFactorDueAt(v *time.Time) *UserCreate {
+	if v != nil {
+		_c.SetFactorDueAt(*v)
+	}
+	return _c
+}
+
+// SetDeviceEpoch sets the "device_epoch" field.
+func (_c *UserCreate) SetDeviceEpoch(v int64) *UserCreate {
+	_c.mutation.SetDeviceEpoch(v)
+	return _c
+}
+
+// SetNillableDeviceEpoch sets the "device_epoch" field if the given value is not nil.
+func (_c *UserCreate) SetNillableDeviceEpoch(v *int64) *UserCreate {
+	if v != nil {
+		_c.SetDeviceEpoch(*v)
+	}
 	return _c
 }
 
@@ -220,6 +301,85 @@ func (_c *UserCreate) AddKeys(v ...*APIKey) *UserCreate {
 	return _c.AddKeyIDs(ids...)
 }
 
+// SetTotpFactorID sets the "totp_factor" edge to the TOTPFactor entity by ID.
+func (_c *UserCreate) SetTotpFactorID(id uuid.UUID) *UserCreate {
+	_c.mutation.SetTotpFactorID(id)
+	return _c
+}
+
+// SetNillableTotpFactorID sets the "totp_factor" edge to the TOTPFactor entity by ID if the given value is not nil.
+func (_c *UserCreate) SetNillableTotpFactorID(id *uuid.UUID) *UserCreate {
+	if id != nil {
+		_c = _c.SetTotpFactorID(*id)
+	}
+	return _c
+}
+
+// SetTotpFactor sets the "totp_factor" edge to the TOTPFactor entity.
+func (_c *UserCreate) SetTotpFactor(v *TOTPFactor) *UserCreate {
+	return _c.SetTotpFactorID(v.ID)
+}
+
+// AddBackupCodeIDs adds the "backup_codes" edge to the BackupCode entity by IDs.
+func (_c *UserCreate) AddBackupCodeIDs(ids ...uuid.UUID) *UserCreate {
+	_c.mutation.AddBackupCodeIDs(ids...)
+	return _c
+}
+
+// AddBackupCodes adds the "backup_codes" edges to the BackupCode entity.
+func (_c *UserCreate) AddBackupCodes(v ...*BackupCode) *UserCreate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _c.AddBackupCodeIDs(ids...)
+}
+
+// AddChallengeIDs adds the "challenges" edge to the MFAChallenge entity by IDs.
+func (_c *UserCreate) AddChallengeIDs(ids ...uuid.UUID) *UserCreate {
+	_c.mutation.AddChallengeIDs(ids...)
+	return _c
+}
+
+// AddChallenges adds the "challenges" edges to the MFAChallenge entity.
+func (_c *UserCreate) AddChallenges(v ...*MFAChallenge) *UserCreate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _c.AddChallengeIDs(ids...)
+}
+
+// AddFactorResetIDs adds the "factor_resets" edge to the FactorReset entity by IDs.
+func (_c *UserCreate) AddFactorResetIDs(ids ...uuid.UUID) *UserCreate {
+	_c.mutation.AddFactorResetIDs(ids...)
+	return _c
+}
+
+// AddFactorResets adds the "factor_resets" edges to the FactorReset entity.
+func (_c *UserCreate) AddFactorResets(v ...*FactorReset) *UserCreate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _c.AddFactorResetIDs(ids...)
+}
+
+// AddEmailChangeIDs adds the "email_changes" edge to the EmailChange entity by IDs.
+func (_c *UserCreate) AddEmailChangeIDs(ids ...uuid.UUID) *UserCreate {
+	_c.mutation.AddEmailChangeIDs(ids...)
+	return _c
+}
+
+// AddEmailChanges adds the "email_changes" edges to the EmailChange entity.
+func (_c *UserCreate) AddEmailChanges(v ...*EmailChange) *UserCreate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _c.AddEmailChangeIDs(ids...)
+}
+
 // Mutation returns the UserMutation object of the builder.
 func (_c *UserCreate) Mutation() *UserMutation {
 	return _c.mutation
@@ -255,6 +415,22 @@ func (_c *UserCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *UserCreate) defaults() {
+	if _, ok := _c.mutation.PasswordShort(); !ok {
+		v := user.DefaultPasswordShort
+		_c.mutation.SetPasswordShort(v)
+	}
+	if _, ok := _c.mutation.PasswordLocked(); !ok {
+		v := user.DefaultPasswordLocked
+		_c.mutation.SetPasswordLocked(v)
+	}
+	if _, ok := _c.mutation.SecondFactor(); !ok {
+		v := user.DefaultSecondFactor
+		_c.mutation.SetSecondFactor(v)
+	}
+	if _, ok := _c.mutation.DeviceEpoch(); !ok {
+		v := user.DefaultDeviceEpoch
+		_c.mutation.SetDeviceEpoch(v)
+	}
 	if _, ok := _c.mutation.Locale(); !ok {
 		v := user.DefaultLocale
 		_c.mutation.SetLocale(v)
@@ -297,6 +473,18 @@ func (_c *UserCreate) check() error {
 	}
 	if _, ok := _c.mutation.PasswordHash(); !ok {
 		return &ValidationError{Name: "password_hash", err: errors.New(`tenantdb: missing required field "User.password_hash"`)}
+	}
+	if _, ok := _c.mutation.PasswordShort(); !ok {
+		return &ValidationError{Name: "password_short", err: errors.New(`tenantdb: missing required field "User.password_short"`)}
+	}
+	if _, ok := _c.mutation.PasswordLocked(); !ok {
+		return &ValidationError{Name: "password_locked", err: errors.New(`tenantdb: missing required field "User.password_locked"`)}
+	}
+	if _, ok := _c.mutation.SecondFactor(); !ok {
+		return &ValidationError{Name: "second_factor", err: errors.New(`tenantdb: missing required field "User.second_factor"`)}
+	}
+	if _, ok := _c.mutation.DeviceEpoch(); !ok {
+		return &ValidationError{Name: "device_epoch", err: errors.New(`tenantdb: missing required field "User.device_epoch"`)}
 	}
 	if _, ok := _c.mutation.Locale(); !ok {
 		return &ValidationError{Name: "locale", err: errors.New(`tenantdb: missing required field "User.locale"`)}
@@ -362,9 +550,33 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 		_spec.SetField(user.FieldEmailNormalized, field.TypeString, value)
 		_node.EmailNormalized = value
 	}
+	if value, ok := _c.mutation.AddressHash(); ok {
+		_spec.SetField(user.FieldAddressHash, field.TypeBytes, value)
+		_node.AddressHash = &value
+	}
 	if value, ok := _c.mutation.PasswordHash(); ok {
 		_spec.SetField(user.FieldPasswordHash, field.TypeString, value)
 		_node.PasswordHash = value
+	}
+	if value, ok := _c.mutation.PasswordShort(); ok {
+		_spec.SetField(user.FieldPasswordShort, field.TypeBool, value)
+		_node.PasswordShort = value
+	}
+	if value, ok := _c.mutation.PasswordLocked(); ok {
+		_spec.SetField(user.FieldPasswordLocked, field.TypeBool, value)
+		_node.PasswordLocked = value
+	}
+	if value, ok := _c.mutation.SecondFactor(); ok {
+		_spec.SetField(user.FieldSecondFactor, field.TypeBool, value)
+		_node.SecondFactor = value
+	}
+	if value, ok := _c.mutation.FactorDueAt(); ok {
+		_spec.SetField(user.FieldFactorDueAt, field.TypeTime, value)
+		_node.FactorDueAt = &value
+	}
+	if value, ok := _c.mutation.DeviceEpoch(); ok {
+		_spec.SetField(user.FieldDeviceEpoch, field.TypeInt64, value)
+		_node.DeviceEpoch = value
 	}
 	if value, ok := _c.mutation.Locale(); ok {
 		_spec.SetField(user.FieldLocale, field.TypeString, value)
@@ -443,6 +655,86 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 			Bidi:    false,
 			Target: &sqlgraph.EdgeTarget{
 				IDSpec: sqlgraph.NewFieldSpec(apikey.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges = append(_spec.Edges, edge)
+	}
+	if nodes := _c.mutation.TotpFactorIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2O,
+			Inverse: false,
+			Table:   user.TotpFactorTable,
+			Columns: []string{user.TotpFactorColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(totpfactor.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges = append(_spec.Edges, edge)
+	}
+	if nodes := _c.mutation.BackupCodesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.BackupCodesTable,
+			Columns: []string{user.BackupCodesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(backupcode.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges = append(_spec.Edges, edge)
+	}
+	if nodes := _c.mutation.ChallengesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.ChallengesTable,
+			Columns: []string{user.ChallengesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(mfachallenge.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges = append(_spec.Edges, edge)
+	}
+	if nodes := _c.mutation.FactorResetsIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.FactorResetsTable,
+			Columns: []string{user.FactorResetsColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(factorreset.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges = append(_spec.Edges, edge)
+	}
+	if nodes := _c.mutation.EmailChangesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.EmailChangesTable,
+			Columns: []string{user.EmailChangesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(emailchange.FieldID, field.TypeUUID),
 			},
 		}
 		for _, k := range nodes {
@@ -538,6 +830,24 @@ func (u *UserUpsert) UpdateEmailNormalized() *UserUpsert {
 	return u
 }
 
+// SetAddressHash sets the "address_hash" field.
+func (u *UserUpsert) SetAddressHash(v []byte) *UserUpsert {
+	u.Set(user.FieldAddressHash, v)
+	return u
+}
+
+// UpdateAddressHash sets the "address_hash" field to the value that was provided on create.
+func (u *UserUpsert) UpdateAddressHash() *UserUpsert {
+	u.SetExcluded(user.FieldAddressHash)
+	return u
+}
+
+// ClearAddressHash clears the value of the "address_hash" field.
+func (u *UserUpsert) ClearAddressHash() *UserUpsert {
+	u.SetNull(user.FieldAddressHash)
+	return u
+}
+
 // SetPasswordHash sets the "password_hash" field.
 func (u *UserUpsert) SetPasswordHash(v string) *UserUpsert {
 	u.Set(user.FieldPasswordHash, v)
@@ -547,6 +857,78 @@ func (u *UserUpsert) SetPasswordHash(v string) *UserUpsert {
 // UpdatePasswordHash sets the "password_hash" field to the value that was provided on create.
 func (u *UserUpsert) UpdatePasswordHash() *UserUpsert {
 	u.SetExcluded(user.FieldPasswordHash)
+	return u
+}
+
+// SetPasswordShort sets the "password_short" field.
+func (u *UserUpsert) SetPasswordShort(v bool) *UserUpsert {
+	u.Set(user.FieldPasswordShort, v)
+	return u
+}
+
+// UpdatePasswordShort sets the "password_short" field to the value that was provided on create.
+func (u *UserUpsert) UpdatePasswordShort() *UserUpsert {
+	u.SetExcluded(user.FieldPasswordShort)
+	return u
+}
+
+// SetPasswordLocked sets the "password_locked" field.
+func (u *UserUpsert) SetPasswordLocked(v bool) *UserUpsert {
+	u.Set(user.FieldPasswordLocked, v)
+	return u
+}
+
+// UpdatePasswordLocked sets the "password_locked" field to the value that was provided on create.
+func (u *UserUpsert) UpdatePasswordLocked() *UserUpsert {
+	u.SetExcluded(user.FieldPasswordLocked)
+	return u
+}
+
+// SetSecondFactor sets the "second_factor" field.
+func (u *UserUpsert) SetSecondFactor(v bool) *UserUpsert {
+	u.Set(user.FieldSecondFactor, v)
+	return u
+}
+
+// UpdateSecondFactor sets the "second_factor" field to the value that was provided on create.
+func (u *UserUpsert) UpdateSecondFactor() *UserUpsert {
+	u.SetExcluded(user.FieldSecondFactor)
+	return u
+}
+
+// SetFactorDueAt sets the "factor_due_at" field.
+func (u *UserUpsert) SetFactorDueAt(v time.Time) *UserUpsert {
+	u.Set(user.FieldFactorDueAt, v)
+	return u
+}
+
+// UpdateFactorDueAt sets the "factor_due_at" field to the value that was provided on create.
+func (u *UserUpsert) UpdateFactorDueAt() *UserUpsert {
+	u.SetExcluded(user.FieldFactorDueAt)
+	return u
+}
+
+// ClearFactorDueAt clears the value of the "factor_due_at" field.
+func (u *UserUpsert) ClearFactorDueAt() *UserUpsert {
+	u.SetNull(user.FieldFactorDueAt)
+	return u
+}
+
+// SetDeviceEpoch sets the "device_epoch" field.
+func (u *UserUpsert) SetDeviceEpoch(v int64) *UserUpsert {
+	u.Set(user.FieldDeviceEpoch, v)
+	return u
+}
+
+// UpdateDeviceEpoch sets the "device_epoch" field to the value that was provided on create.
+func (u *UserUpsert) UpdateDeviceEpoch() *UserUpsert {
+	u.SetExcluded(user.FieldDeviceEpoch)
+	return u
+}
+
+// AddDeviceEpoch adds v to the "device_epoch" field.
+func (u *UserUpsert) AddDeviceEpoch(v int64) *UserUpsert {
+	u.Add(user.FieldDeviceEpoch, v)
 	return u
 }
 
@@ -760,6 +1142,27 @@ func (u *UserUpsertOne) UpdateEmailNormalized() *UserUpsertOne {
 	})
 }
 
+// SetAddressHash sets the "address_hash" field.
+func (u *UserUpsertOne) SetAddressHash(v []byte) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.SetAddressHash(v)
+	})
+}
+
+// UpdateAddressHash sets the "address_hash" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateAddressHash() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateAddressHash()
+	})
+}
+
+// ClearAddressHash clears the value of the "address_hash" field.
+func (u *UserUpsertOne) ClearAddressHash() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.ClearAddressHash()
+	})
+}
+
 // SetPasswordHash sets the "password_hash" field.
 func (u *UserUpsertOne) SetPasswordHash(v string) *UserUpsertOne {
 	return u.Update(func(s *UserUpsert) {
@@ -771,6 +1174,90 @@ func (u *UserUpsertOne) SetPasswordHash(v string) *UserUpsertOne {
 func (u *UserUpsertOne) UpdatePasswordHash() *UserUpsertOne {
 	return u.Update(func(s *UserUpsert) {
 		s.UpdatePasswordHash()
+	})
+}
+
+// SetPasswordShort sets the "password_short" field.
+func (u *UserUpsertOne) SetPasswordShort(v bool) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.SetPasswordShort(v)
+	})
+}
+
+// UpdatePasswordShort sets the "password_short" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdatePasswordShort() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdatePasswordShort()
+	})
+}
+
+// SetPasswordLocked sets the "password_locked" field.
+func (u *UserUpsertOne) SetPasswordLocked(v bool) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.SetPasswordLocked(v)
+	})
+}
+
+// UpdatePasswordLocked sets the "password_locked" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdatePasswordLocked() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdatePasswordLocked()
+	})
+}
+
+// SetSecondFactor sets the "second_factor" field.
+func (u *UserUpsertOne) SetSecondFactor(v bool) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.SetSecondFactor(v)
+	})
+}
+
+// UpdateSecondFactor sets the "second_factor" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateSecondFactor() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateSecondFactor()
+	})
+}
+
+// SetFactorDueAt sets the "factor_due_at" field.
+func (u *UserUpsertOne) SetFactorDueAt(v time.Time) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.SetFactorDueAt(v)
+	})
+}
+
+// UpdateFactorDueAt sets the "factor_due_at" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateFactorDueAt() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateFactorDueAt()
+	})
+}
+
+// ClearFactorDueAt clears the value of the "factor_due_at" field.
+func (u *UserUpsertOne) ClearFactorDueAt() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.ClearFactorDueAt()
+	})
+}
+
+// SetDeviceEpoch sets the "device_epoch" field.
+func (u *UserUpsertOne) SetDeviceEpoch(v int64) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.SetDeviceEpoch(v)
+	})
+}
+
+// AddDeviceEpoch adds v to the "device_epoch" field.
+func (u *UserUpsertOne) AddDeviceEpoch(v int64) *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.AddDeviceEpoch(v)
+	})
+}
+
+// UpdateDeviceEpoch sets the "device_epoch" field to the value that was provided on create.
+func (u *UserUpsertOne) UpdateDeviceEpoch() *UserUpsertOne {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateDeviceEpoch()
 	})
 }
 
@@ -1170,6 +1657,27 @@ func (u *UserUpsertBulk) UpdateEmailNormalized() *UserUpsertBulk {
 	})
 }
 
+// SetAddressHash sets the "address_hash" field.
+func (u *UserUpsertBulk) SetAddressHash(v []byte) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.SetAddressHash(v)
+	})
+}
+
+// UpdateAddressHash sets the "address_hash" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateAddressHash() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateAddressHash()
+	})
+}
+
+// ClearAddressHash clears the value of the "address_hash" field.
+func (u *UserUpsertBulk) ClearAddressHash() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.ClearAddressHash()
+	})
+}
+
 // SetPasswordHash sets the "password_hash" field.
 func (u *UserUpsertBulk) SetPasswordHash(v string) *UserUpsertBulk {
 	return u.Update(func(s *UserUpsert) {
@@ -1181,6 +1689,90 @@ func (u *UserUpsertBulk) SetPasswordHash(v string) *UserUpsertBulk {
 func (u *UserUpsertBulk) UpdatePasswordHash() *UserUpsertBulk {
 	return u.Update(func(s *UserUpsert) {
 		s.UpdatePasswordHash()
+	})
+}
+
+// SetPasswordShort sets the "password_short" field.
+func (u *UserUpsertBulk) SetPasswordShort(v bool) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.SetPasswordShort(v)
+	})
+}
+
+// UpdatePasswordShort sets the "password_short" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdatePasswordShort() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdatePasswordShort()
+	})
+}
+
+// SetPasswordLocked sets the "password_locked" field.
+func (u *UserUpsertBulk) SetPasswordLocked(v bool) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.SetPasswordLocked(v)
+	})
+}
+
+// UpdatePasswordLocked sets the "password_locked" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdatePasswordLocked() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdatePasswordLocked()
+	})
+}
+
+// SetSecondFactor sets the "second_factor" field.
+func (u *UserUpsertBulk) SetSecondFactor(v bool) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.SetSecondFactor(v)
+	})
+}
+
+// UpdateSecondFactor sets the "second_factor" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateSecondFactor() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateSecondFactor()
+	})
+}
+
+// SetFactorDueAt sets the "factor_due_at" field.
+func (u *UserUpsertBulk) SetFactorDueAt(v time.Time) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.SetFactorDueAt(v)
+	})
+}
+
+// UpdateFactorDueAt sets the "factor_due_at" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateFactorDueAt() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateFactorDueAt()
+	})
+}
+
+// ClearFactorDueAt clears the value of the "factor_due_at" field.
+func (u *UserUpsertBulk) ClearFactorDueAt() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.ClearFactorDueAt()
+	})
+}
+
+// SetDeviceEpoch sets the "device_epoch" field.
+func (u *UserUpsertBulk) SetDeviceEpoch(v int64) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.SetDeviceEpoch(v)
+	})
+}
+
+// AddDeviceEpoch adds v to the "device_epoch" field.
+func (u *UserUpsertBulk) AddDeviceEpoch(v int64) *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.AddDeviceEpoch(v)
+	})
+}
+
+// UpdateDeviceEpoch sets the "device_epoch" field to the value that was provided on create.
+func (u *UserUpsertBulk) UpdateDeviceEpoch() *UserUpsertBulk {
+	return u.Update(func(s *UserUpsert) {
+		s.UpdateDeviceEpoch()
 	})
 }
 

@@ -8,9 +8,14 @@ import (
 	"fmt"
 	"math"
 	"tenantry/ent/tenantdb/apikey"
+	"tenantry/ent/tenantdb/backupcode"
+	"tenantry/ent/tenantdb/emailchange"
+	"tenantry/ent/tenantdb/factorreset"
+	"tenantry/ent/tenantdb/mfachallenge"
 	"tenantry/ent/tenantdb/predicate"
 	"tenantry/ent/tenantdb/role"
 	"tenantry/ent/tenantdb/session"
+	"tenantry/ent/tenantdb/totpfactor"
 	"tenantry/ent/tenantdb/user"
 	"tenantry/ent/tenantdb/userrole"
 
@@ -25,15 +30,20 @@ import (
 // UserQuery is the builder for querying User entities.
 type UserQuery struct {
 	config
-	ctx           *QueryContext
-	order         []user.OrderOption
-	inters        []Interceptor
-	predicates    []predicate.User
-	withRoles     *RoleQuery
-	withSessions  *SessionQuery
-	withKeys      *APIKeyQuery
-	withUserRoles *UserRoleQuery
-	modifiers     []func(*sql.Selector)
+	ctx              *QueryContext
+	order            []user.OrderOption
+	inters           []Interceptor
+	predicates       []predicate.User
+	withRoles        *RoleQuery
+	withSessions     *SessionQuery
+	withKeys         *APIKeyQuery
+	withTotpFactor   *TOTPFactorQuery
+	withBackupCodes  *BackupCodeQuery
+	withChallenges   *MFAChallengeQuery
+	withFactorResets *FactorResetQuery
+	withEmailChanges *EmailChangeQuery
+	withUserRoles    *UserRoleQuery
+	modifiers        []func(*sql.Selector)
 	// intermediate query (i.e. traversal path).
 	sql  *sql.Selector
 	path func(context.Context) (*sql.Selector, error)
@@ -129,6 +139,116 @@ func (_q *UserQuery) QueryKeys() *APIKeyQuery {
 			sqlgraph.From(user.Table, user.FieldID, selector),
 			sqlgraph.To(apikey.Table, apikey.FieldID),
 			sqlgraph.Edge(sqlgraph.O2M, false, user.KeysTable, user.KeysColumn),
+		)
+		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
+		return fromU, nil
+	}
+	return query
+}
+
+// QueryTotpFactor chains the current query on the "totp_factor" edge.
+func (_q *UserQuery) QueryTotpFactor() *TOTPFactorQuery {
+	query := (&TOTPFactorClient{config: _q.config}).Query()
+	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
+		if err := _q.prepareQuery(ctx); err != nil {
+			return nil, err
+		}
+		selector := _q.sqlQuery(ctx)
+		if err := selector.Err(); err != nil {
+			return nil, err
+		}
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, selector),
+			sqlgraph.To(totpfactor.Table, totpfactor.FieldID),
+			sqlgraph.Edge(sqlgraph.O2O, false, user.TotpFactorTable, user.TotpFactorColumn),
+		)
+		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
+		return fromU, nil
+	}
+	return query
+}
+
+// QueryBackupCodes chains the current query on the "backup_codes" edge.
+func (_q *UserQuery) QueryBackupCodes() *BackupCodeQuery {
+	query := (&BackupCodeClient{config: _q.config}).Query()
+	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
+		if err := _q.prepareQuery(ctx); err != nil {
+			return nil, err
+		}
+		selector := _q.sqlQuery(ctx)
+		if err := selector.Err(); err != nil {
+			return nil, err
+		}
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, selector),
+			sqlgraph.To(backupcode.Table, backupcode.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.BackupCodesTable, user.BackupCodesColumn),
+		)
+		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
+		return fromU, nil
+	}
+	return query
+}
+
+// QueryChallenges chains the current query on the "challenges" edge.
+func (_q *UserQuery) QueryChallenges() *MFAChallengeQuery {
+	query := (&MFAChallengeClient{config: _q.config}).Query()
+	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
+		if err := _q.prepareQuery(ctx); err != nil {
+			return nil, err
+		}
+		selector := _q.sqlQuery(ctx)
+		if err := selector.Err(); err != nil {
+			return nil, err
+		}
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, selector),
+			sqlgraph.To(mfachallenge.Table, mfachallenge.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.ChallengesTable, user.ChallengesColumn),
+		)
+		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
+		return fromU, nil
+	}
+	return query
+}
+
+// QueryFactorResets chains the current query on the "factor_resets" edge.
+func (_q *UserQuery) QueryFactorResets() *FactorResetQuery {
+	query := (&FactorResetClient{config: _q.config}).Query()
+	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
+		if err := _q.prepareQuery(ctx); err != nil {
+			return nil, err
+		}
+		selector := _q.sqlQuery(ctx)
+		if err := selector.Err(); err != nil {
+			return nil, err
+		}
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, selector),
+			sqlgraph.To(factorreset.Table, factorreset.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.FactorResetsTable, user.FactorResetsColumn),
+		)
+		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
+		return fromU, nil
+	}
+	return query
+}
+
+// QueryEmailChanges chains the current query on the "email_changes" edge.
+func (_q *UserQuery) QueryEmailChanges() *EmailChangeQuery {
+	query := (&EmailChangeClient{config: _q.config}).Query()
+	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
+		if err := _q.prepareQuery(ctx); err != nil {
+			return nil, err
+		}
+		selector := _q.sqlQuery(ctx)
+		if err := selector.Err(); err != nil {
+			return nil, err
+		}
+		step := sqlgraph.NewStep(
+			sqlgraph.From(user.Table, user.FieldID, selector),
+			sqlgraph.To(emailchange.Table, emailchange.FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, user.EmailChangesTable, user.EmailChangesColumn),
 		)
 		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
 		return fromU, nil
@@ -345,15 +465,20 @@ func (_q *UserQuery) Clone() *UserQuery {
 		return nil
 	}
 	return &UserQuery{
-		config:        _q.config,
-		ctx:           _q.ctx.Clone(),
-		order:         append([]user.OrderOption{}, _q.order...),
-		inters:        append([]Interceptor{}, _q.inters...),
-		predicates:    append([]predicate.User{}, _q.predicates...),
-		withRoles:     _q.withRoles.Clone(),
-		withSessions:  _q.withSessions.Clone(),
-		withKeys:      _q.withKeys.Clone(),
-		withUserRoles: _q.withUserRoles.Clone(),
+		config:           _q.config,
+		ctx:              _q.ctx.Clone(),
+		order:            append([]user.OrderOption{}, _q.order...),
+		inters:           append([]Interceptor{}, _q.inters...),
+		predicates:       append([]predicate.User{}, _q.predicates...),
+		withRoles:        _q.withRoles.Clone(),
+		withSessions:     _q.withSessions.Clone(),
+		withKeys:         _q.withKeys.Clone(),
+		withTotpFactor:   _q.withTotpFactor.Clone(),
+		withBackupCodes:  _q.withBackupCodes.Clone(),
+		withChallenges:   _q.withChallenges.Clone(),
+		withFactorResets: _q.withFactorResets.Clone(),
+		withEmailChanges: _q.withEmailChanges.Clone(),
+		withUserRoles:    _q.withUserRoles.Clone(),
 		// clone intermediate query.
 		sql:       _q.sql.Clone(),
 		path:      _q.path,
@@ -391,6 +516,61 @@ func (_q *UserQuery) WithKeys(opts ...func(*APIKeyQuery)) *UserQuery {
 		opt(query)
 	}
 	_q.withKeys = query
+	return _q
+}
+
+// WithTotpFactor tells the query-builder to eager-load the nodes that are connected to
+// the "totp_factor" edge. The optional arguments are used to configure the query builder of the edge.
+func (_q *UserQuery) WithTotpFactor(opts ...func(*TOTPFactorQuery)) *UserQuery {
+	query := (&TOTPFactorClient{config: _q.config}).Query()
+	for _, opt := range opts {
+		opt(query)
+	}
+	_q.withTotpFactor = query
+	return _q
+}
+
+// WithBackupCodes tells the query-builder to eager-load the nodes that are connected to
+// the "backup_codes" edge. The optional arguments are used to configure the query builder of the edge.
+func (_q *UserQuery) WithBackupCodes(opts ...func(*BackupCodeQuery)) *UserQuery {
+	query := (&BackupCodeClient{config: _q.config}).Query()
+	for _, opt := range opts {
+		opt(query)
+	}
+	_q.withBackupCodes = query
+	return _q
+}
+
+// WithChallenges tells the query-builder to eager-load the nodes that are connected to
+// the "challenges" edge. The optional arguments are used to configure the query builder of the edge.
+func (_q *UserQuery) WithChallenges(opts ...func(*MFAChallengeQuery)) *UserQuery {
+	query := (&MFAChallengeClient{config: _q.config}).Query()
+	for _, opt := range opts {
+		opt(query)
+	}
+	_q.withChallenges = query
+	return _q
+}
+
+// WithFactorResets tells the query-builder to eager-load the nodes that are connected to
+// the "factor_resets" edge. The optional arguments are used to configure the query builder of the edge.
+func (_q *UserQuery) WithFactorResets(opts ...func(*FactorResetQuery)) *UserQuery {
+	query := (&FactorResetClient{config: _q.config}).Query()
+	for _, opt := range opts {
+		opt(query)
+	}
+	_q.withFactorResets = query
+	return _q
+}
+
+// WithEmailChanges tells the query-builder to eager-load the nodes that are connected to
+// the "email_changes" edge. The optional arguments are used to configure the query builder of the edge.
+func (_q *UserQuery) WithEmailChanges(opts ...func(*EmailChangeQuery)) *UserQuery {
+	query := (&EmailChangeClient{config: _q.config}).Query()
+	for _, opt := range opts {
+		opt(query)
+	}
+	_q.withEmailChanges = query
 	return _q
 }
 
@@ -483,10 +663,15 @@ func (_q *UserQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*User, e
 	var (
 		nodes       = []*User{}
 		_spec       = _q.querySpec()
-		loadedTypes = [4]bool{
+		loadedTypes = [9]bool{
 			_q.withRoles != nil,
 			_q.withSessions != nil,
 			_q.withKeys != nil,
+			_q.withTotpFactor != nil,
+			_q.withBackupCodes != nil,
+			_q.withChallenges != nil,
+			_q.withFactorResets != nil,
+			_q.withEmailChanges != nil,
 			_q.withUserRoles != nil,
 		}
 	)
@@ -529,6 +714,40 @@ func (_q *UserQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*User, e
 		if err := _q.loadKeys(ctx, query, nodes,
 			func(n *User) { n.Edges.Keys = []*APIKey{} },
 			func(n *User, e *APIKey) { n.Edges.Keys = append(n.Edges.Keys, e) }); err != nil {
+			return nil, err
+		}
+	}
+	if query := _q.withTotpFactor; query != nil {
+		if err := _q.loadTotpFactor(ctx, query, nodes, nil,
+			func(n *User, e *TOTPFactor) { n.Edges.TotpFactor = e }); err != nil {
+			return nil, err
+		}
+	}
+	if query := _q.withBackupCodes; query != nil {
+		if err := _q.loadBackupCodes(ctx, query, nodes,
+			func(n *User) { n.Edges.BackupCodes = []*BackupCode{} },
+			func(n *User, e *BackupCode) { n.Edges.BackupCodes = append(n.Edges.BackupCodes, e) }); err != nil {
+			return nil, err
+		}
+	}
+	if query := _q.withChallenges; query != nil {
+		if err := _q.loadChallenges(ctx, query, nodes,
+			func(n *User) { n.Edges.Challenges = []*MFAChallenge{} },
+			func(n *User, e *MFAChallenge) { n.Edges.Challenges = append(n.Edges.Challenges, e) }); err != nil {
+			return nil, err
+		}
+	}
+	if query := _q.withFactorResets; query != nil {
+		if err := _q.loadFactorResets(ctx, query, nodes,
+			func(n *User) { n.Edges.FactorResets = []*FactorReset{} },
+			func(n *User, e *FactorReset) { n.Edges.FactorResets = append(n.Edges.FactorResets, e) }); err != nil {
+			return nil, err
+		}
+	}
+	if query := _q.withEmailChanges; query != nil {
+		if err := _q.loadEmailChanges(ctx, query, nodes,
+			func(n *User) { n.Edges.EmailChanges = []*EmailChange{} },
+			func(n *User, e *EmailChange) { n.Edges.EmailChanges = append(n.Edges.EmailChanges, e) }); err != nil {
 			return nil, err
 		}
 	}
@@ -661,6 +880,153 @@ func (_q *UserQuery) loadKeys(ctx context.Context, query *APIKeyQuery, nodes []*
 		node, ok := nodeids[*fk]
 		if !ok {
 			return fmt.Errorf(`unexpected referenced foreign-key "user_id" returned %v for node %v`, *fk, n.ID)
+		}
+		assign(node, n)
+	}
+	return nil
+}
+func (_q *UserQuery) loadTotpFactor(ctx context.Context, query *TOTPFactorQuery, nodes []*User, init func(*User), assign func(*User, *TOTPFactor)) error {
+	fks := make([]driver.Value, 0, len(nodes))
+	nodeids := make(map[uuid.UUID]*User)
+	for i := range nodes {
+		fks = append(fks, nodes[i].ID)
+		nodeids[nodes[i].ID] = nodes[i]
+	}
+	if len(query.ctx.Fields) > 0 {
+		query.ctx.AppendFieldOnce(totpfactor.FieldUserID)
+	}
+	query.Where(predicate.TOTPFactor(func(s *sql.Selector) {
+		s.Where(sql.InValues(s.C(user.TotpFactorColumn), fks...))
+	}))
+	neighbors, err := query.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbors {
+		fk := n.UserID
+		node, ok := nodeids[fk]
+		if !ok {
+			return fmt.Errorf(`unexpected referenced foreign-key "user_id" returned %v for node %v`, fk, n.ID)
+		}
+		assign(node, n)
+	}
+	return nil
+}
+func (_q *UserQuery) loadBackupCodes(ctx context.Context, query *BackupCodeQuery, nodes []*User, init func(*User), assign func(*User, *BackupCode)) error {
+	fks := make([]driver.Value, 0, len(nodes))
+	nodeids := make(map[uuid.UUID]*User)
+	for i := range nodes {
+		fks = append(fks, nodes[i].ID)
+		nodeids[nodes[i].ID] = nodes[i]
+		if init != nil {
+			init(nodes[i])
+		}
+	}
+	if len(query.ctx.Fields) > 0 {
+		query.ctx.AppendFieldOnce(backupcode.FieldUserID)
+	}
+	query.Where(predicate.BackupCode(func(s *sql.Selector) {
+		s.Where(sql.InValues(s.C(user.BackupCodesColumn), fks...))
+	}))
+	neighbors, err := query.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbors {
+		fk := n.UserID
+		node, ok := nodeids[fk]
+		if !ok {
+			return fmt.Errorf(`unexpected referenced foreign-key "user_id" returned %v for node %v`, fk, n.ID)
+		}
+		assign(node, n)
+	}
+	return nil
+}
+func (_q *UserQuery) loadChallenges(ctx context.Context, query *MFAChallengeQuery, nodes []*User, init func(*User), assign func(*User, *MFAChallenge)) error {
+	fks := make([]driver.Value, 0, len(nodes))
+	nodeids := make(map[uuid.UUID]*User)
+	for i := range nodes {
+		fks = append(fks, nodes[i].ID)
+		nodeids[nodes[i].ID] = nodes[i]
+		if init != nil {
+			init(nodes[i])
+		}
+	}
+	if len(query.ctx.Fields) > 0 {
+		query.ctx.AppendFieldOnce(mfachallenge.FieldUserID)
+	}
+	query.Where(predicate.MFAChallenge(func(s *sql.Selector) {
+		s.Where(sql.InValues(s.C(user.ChallengesColumn), fks...))
+	}))
+	neighbors, err := query.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbors {
+		fk := n.UserID
+		node, ok := nodeids[fk]
+		if !ok {
+			return fmt.Errorf(`unexpected referenced foreign-key "user_id" returned %v for node %v`, fk, n.ID)
+		}
+		assign(node, n)
+	}
+	return nil
+}
+func (_q *UserQuery) loadFactorResets(ctx context.Context, query *FactorResetQuery, nodes []*User, init func(*User), assign func(*User, *FactorReset)) error {
+	fks := make([]driver.Value, 0, len(nodes))
+	nodeids := make(map[uuid.UUID]*User)
+	for i := range nodes {
+		fks = append(fks, nodes[i].ID)
+		nodeids[nodes[i].ID] = nodes[i]
+		if init != nil {
+			init(nodes[i])
+		}
+	}
+	if len(query.ctx.Fields) > 0 {
+		query.ctx.AppendFieldOnce(factorreset.FieldUserID)
+	}
+	query.Where(predicate.FactorReset(func(s *sql.Selector) {
+		s.Where(sql.InValues(s.C(user.FactorResetsColumn), fks...))
+	}))
+	neighbors, err := query.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbors {
+		fk := n.UserID
+		node, ok := nodeids[fk]
+		if !ok {
+			return fmt.Errorf(`unexpected referenced foreign-key "user_id" returned %v for node %v`, fk, n.ID)
+		}
+		assign(node, n)
+	}
+	return nil
+}
+func (_q *UserQuery) loadEmailChanges(ctx context.Context, query *EmailChangeQuery, nodes []*User, init func(*User), assign func(*User, *EmailChange)) error {
+	fks := make([]driver.Value, 0, len(nodes))
+	nodeids := make(map[uuid.UUID]*User)
+	for i := range nodes {
+		fks = append(fks, nodes[i].ID)
+		nodeids[nodes[i].ID] = nodes[i]
+		if init != nil {
+			init(nodes[i])
+		}
+	}
+	if len(query.ctx.Fields) > 0 {
+		query.ctx.AppendFieldOnce(emailchange.FieldUserID)
+	}
+	query.Where(predicate.EmailChange(func(s *sql.Selector) {
+		s.Where(sql.InValues(s.C(user.EmailChangesColumn), fks...))
+	}))
+	neighbors, err := query.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbors {
+		fk := n.UserID
+		node, ok := nodeids[fk]
+		if !ok {
+			return fmt.Errorf(`unexpected referenced foreign-key "user_id" returned %v for node %v`, fk, n.ID)
 		}
 		assign(node, n)
 	}

@@ -7,9 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"tenantry/ent/tenantdb/apikey"
+	"tenantry/ent/tenantdb/backupcode"
+	"tenantry/ent/tenantdb/emailchange"
+	"tenantry/ent/tenantdb/factorreset"
+	"tenantry/ent/tenantdb/mfachallenge"
 	"tenantry/ent/tenantdb/predicate"
 	"tenantry/ent/tenantdb/role"
 	"tenantry/ent/tenantdb/session"
+	"tenantry/ent/tenantdb/totpfactor"
 	"tenantry/ent/tenantdb/user"
 	"time"
 
@@ -75,6 +80,18 @@ func (_u *UserUpdate) SetNillableEmailNormalized(v *string) *UserUpdate {
 	return _u
 }
 
+// SetAddressHash sets the "address_hash" field.
+func (_u *UserUpdate) SetAddressHash(v []byte) *UserUpdate {
+	_u.mutation.SetAddressHash(v)
+	return _u
+}
+
+// ClearAddressHash clears the value of the "address_hash" field.
+func (_u *UserUpdate) ClearAddressHash() *UserUpdate {
+	_u.mutation.ClearAddressHash()
+	return _u
+}
+
 // SetPasswordHash sets the "password_hash" field.
 func (_u *UserUpdate) SetPasswordHash(v string) *UserUpdate {
 	_u.mutation.SetPasswordHash(v)
@@ -86,6 +103,89 @@ func (_u *UserUpdate) SetNillablePasswordHash(v *string) *UserUpdate {
 	if v != nil {
 		_u.SetPasswordHash(*v)
 	}
+	return _u
+}
+
+// SetPasswordShort sets the "password_short" field.
+func (_u *UserUpdate) SetPasswordShort(v bool) *UserUpdate {
+	_u.mutation.SetPasswordShort(v)
+	return _u
+}
+
+// SetNillablePasswordShort sets the "password_short" field if the given value is not nil.
+func (_u *UserUpdate) SetNillablePasswordShort(v *bool) *UserUpdate {
+	if v != nil {
+		_u.SetPasswordShort(*v)
+	}
+	return _u
+}
+
+// SetPasswordLocked sets the "password_locked" field.
+func (_u *UserUpdate) SetPasswordLocked(v bool) *UserUpdate {
+	_u.mutation.SetPasswordLocked(v)
+	return _u
+}
+
+// SetNillablePasswordLocked sets the "password_locked" field if the given value is not nil.
+func (_u *UserUpdate) SetNillablePasswordLocked(v *bool) *UserUpdate {
+	if v != nil {
+		_u.SetPasswordLocked(*v)
+	}
+	return _u
+}
+
+// SetSecondFactor sets the "second_factor" field.
+func (_u *UserUpdate) SetSecondFactor(v bool) *UserUpdate {
+	_u.mutation.SetSecondFactor(v)
+	return _u
+}
+
+// SetNillableSecondFactor sets the "second_factor" field if the given value is not nil.
+func (_u *UserUpdate) SetNillableSecondFactor(v *bool) *UserUpdate {
+	if v != nil {
+		_u.SetSecondFactor(*v)
+	}
+	return _u
+}
+
+// SetFactorDueAt sets the "factor_due_at" field.
+func (_u *UserUpdate) SetFactorDueAt(v time.Time) *UserUpdate {
+	_u.mutation.SetFactorDueAt(v)
+	return _u
+}
+
+// SetNillableFactorDueAt sets the "factor_due_at" field if the given value is not nil.
+func (_u *UserUpdate) SetNillableFactorDueAt(v *time.Time) *UserUpdate {
+	if v != nil {
+		_u.SetFactorDueAt(*v)
+	}
+	return _u
+}
+
+// ClearFactorDueAt clears the value of the "factor_due_at" field.
+func (_u *UserUpdate) ClearFactorDueAt() *UserUpdate {
+	_u.mutation.ClearFactorDueAt()
+	return _u
+}
+
+// SetDeviceEpoch sets the "device_epoch" field.
+func (_u *UserUpdate) SetDeviceEpoch(v int64) *UserUpdate {
+	_u.mutation.ResetDeviceEpoch()
+	_u.mutation.SetDeviceEpoch(v)
+	return _u
+}
+
+// SetNillableDeviceEpoch sets the "device_epoch" field if the given value is not nil.
+func (_u *UserUpdate) SetNillableDeviceEpoch(v *int64) *UserUpdate {
+	if v != nil {
+		_u.SetDeviceEpoch(*v)
+	}
+	return _u
+}
+
+// AddDeviceEpoch adds value to the "device_epoch" field.
+func (_u *UserUpdate) AddDeviceEpoch(v int64) *UserUpdate {
+	_u.mutation.AddDeviceEpoch(v)
 	return _u
 }
 
@@ -265,6 +365,85 @@ func (_u *UserUpdate) AddKeys(v ...*APIKey) *UserUpdate {
 	return _u.AddKeyIDs(ids...)
 }
 
+// SetTotpFactorID sets the "totp_factor" edge to the TOTPFactor entity by ID.
+func (_u *UserUpdate) SetTotpFactorID(id uuid.UUID) *UserUpdate {
+	_u.mutation.SetTotpFactorID(id)
+	return _u
+}
+
+// SetNillableTotpFactorID sets the "totp_factor" edge to the TOTPFactor entity by ID if the given value is not nil.
+func (_u *UserUpdate) SetNillableTotpFactorID(id *uuid.UUID) *UserUpdate {
+	if id != nil {
+		_u = _u.SetTotpFactorID(*id)
+	}
+	return _u
+}
+
+// SetTotpFactor sets the "totp_factor" edge to the TOTPFactor entity.
+func (_u *UserUpdate) SetTotpFactor(v *TOTPFactor) *UserUpdate {
+	return _u.SetTotpFactorID(v.ID)
+}
+
+// AddBackupCodeIDs adds the "backup_codes" edge to the BackupCode entity by IDs.
+func (_u *UserUpdate) AddBackupCodeIDs(ids ...uuid.UUID) *UserUpdate {
+	_u.mutation.AddBackupCodeIDs(ids...)
+	return _u
+}
+
+// AddBackupCodes adds the "backup_codes" edges to the BackupCode entity.
+func (_u *UserUpdate) AddBackupCodes(v ...*BackupCode) *UserUpdate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.AddBackupCodeIDs(ids...)
+}
+
+// AddChallengeIDs adds the "challenges" edge to the MFAChallenge entity by IDs.
+func (_u *UserUpdate) AddChallengeIDs(ids ...uuid.UUID) *UserUpdate {
+	_u.mutation.AddChallengeIDs(ids...)
+	return _u
+}
+
+// AddChallenges adds the "challenges" edges to the MFAChallenge entity.
+func (_u *UserUpdate) AddChallenges(v ...*MFAChallenge) *UserUpdate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.AddChallengeIDs(ids...)
+}
+
+// AddFactorResetIDs adds the "factor_resets" edge to the FactorReset entity by IDs.
+func (_u *UserUpdate) AddFactorResetIDs(ids ...uuid.UUID) *UserUpdate {
+	_u.mutation.AddFactorResetIDs(ids...)
+	return _u
+}
+
+// AddFactorResets adds the "factor_resets" edges to the FactorReset entity.
+func (_u *UserUpdate) AddFactorResets(v ...*FactorReset) *UserUpdate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.AddFactorResetIDs(ids...)
+}
+
+// AddEmailChangeIDs adds the "email_changes" edge to the EmailChange entity by IDs.
+func (_u *UserUpdate) AddEmailChangeIDs(ids ...uuid.UUID) *UserUpdate {
+	_u.mutation.AddEmailChangeIDs(ids...)
+	return _u
+}
+
+// AddEmailChanges adds the "email_changes" edges to the EmailChange entity.
+func (_u *UserUpdate) AddEmailChanges(v ...*EmailChange) *UserUpdate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.AddEmailChangeIDs(ids...)
+}
+
 // Mutation returns the UserMutation object of the builder.
 func (_u *UserUpdate) Mutation() *UserMutation {
 	return _u.mutation
@@ -333,6 +512,96 @@ func (_u *UserUpdate) RemoveKeys(v ...*APIKey) *UserUpdate {
 	return _u.RemoveKeyIDs(ids...)
 }
 
+// ClearTotpFactor clears the "totp_factor" edge to the TOTPFactor entity.
+func (_u *UserUpdate) ClearTotpFactor() *UserUpdate {
+	_u.mutation.ClearTotpFactor()
+	return _u
+}
+
+// ClearBackupCodes clears all "backup_codes" edges to the BackupCode entity.
+func (_u *UserUpdate) ClearBackupCodes() *UserUpdate {
+	_u.mutation.ClearBackupCodes()
+	return _u
+}
+
+// RemoveBackupCodeIDs removes the "backup_codes" edge to BackupCode entities by IDs.
+func (_u *UserUpdate) RemoveBackupCodeIDs(ids ...uuid.UUID) *UserUpdate {
+	_u.mutation.RemoveBackupCodeIDs(ids...)
+	return _u
+}
+
+// RemoveBackupCodes removes "backup_codes" edges to BackupCode entities.
+func (_u *UserUpdate) RemoveBackupCodes(v ...*BackupCode) *UserUpdate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.RemoveBackupCodeIDs(ids...)
+}
+
+// ClearChallenges clears all "challenges" edges to the MFAChallenge entity.
+func (_u *UserUpdate) ClearChallenges() *UserUpdate {
+	_u.mutation.ClearChallenges()
+	return _u
+}
+
+// RemoveChallengeIDs removes the "challenges" edge to MFAChallenge entities by IDs.
+func (_u *UserUpdate) RemoveChallengeIDs(ids ...uuid.UUID) *UserUpdate {
+	_u.mutation.RemoveChallengeIDs(ids...)
+	return _u
+}
+
+// RemoveChallenges removes "challenges" edges to MFAChallenge entities.
+func (_u *UserUpdate) RemoveChallenges(v ...*MFAChallenge) *UserUpdate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.RemoveChallengeIDs(ids...)
+}
+
+// ClearFactorResets clears all "factor_resets" edges to the FactorReset entity.
+func (_u *UserUpdate) ClearFactorResets() *UserUpdate {
+	_u.mutation.ClearFactorResets()
+	return _u
+}
+
+// RemoveFactorResetIDs removes the "factor_resets" edge to FactorReset entities by IDs.
+func (_u *UserUpdate) RemoveFactorResetIDs(ids ...uuid.UUID) *UserUpdate {
+	_u.mutation.RemoveFactorResetIDs(ids...)
+	return _u
+}
+
+// RemoveFactorResets removes "factor_resets" edges to FactorReset entities.
+func (_u *UserUpdate) RemoveFactorResets(v ...*FactorReset) *UserUpdate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.RemoveFactorResetIDs(ids...)
+}
+
+// ClearEmailChanges clears all "email_changes" edges to the EmailChange entity.
+func (_u *UserUpdate) ClearEmailChanges() *UserUpdate {
+	_u.mutation.ClearEmailChanges()
+	return _u
+}
+
+// RemoveEmailChangeIDs removes the "email_changes" edge to EmailChange entities by IDs.
+func (_u *UserUpdate) RemoveEmailChangeIDs(ids ...uuid.UUID) *UserUpdate {
+	_u.mutation.RemoveEmailChangeIDs(ids...)
+	return _u
+}
+
+// RemoveEmailChanges removes "email_changes" edges to EmailChange entities.
+func (_u *UserUpdate) RemoveEmailChanges(v ...*EmailChange) *UserUpdate {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.RemoveEmailChangeIDs(ids...)
+}
+
 // Save executes the query and returns the number of nodes affected by the update operation.
 func (_u *UserUpdate) Save(ctx context.Context) (int, error) {
 	return withHooks(ctx, _u.sqlSave, _u.mutation, _u.hooks)
@@ -384,8 +653,35 @@ func (_u *UserUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.EmailNormalized(); ok {
 		_spec.SetField(user.FieldEmailNormalized, field.TypeString, value)
 	}
+	if value, ok := _u.mutation.AddressHash(); ok {
+		_spec.SetField(user.FieldAddressHash, field.TypeBytes, value)
+	}
+	if _u.mutation.AddressHashCleared() {
+		_spec.ClearField(user.FieldAddressHash, field.TypeBytes)
+	}
 	if value, ok := _u.mutation.PasswordHash(); ok {
 		_spec.SetField(user.FieldPasswordHash, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.PasswordShort(); ok {
+		_spec.SetField(user.FieldPasswordShort, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.PasswordLocked(); ok {
+		_spec.SetField(user.FieldPasswordLocked, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.SecondFactor(); ok {
+		_spec.SetField(user.FieldSecondFactor, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.FactorDueAt(); ok {
+		_spec.SetField(user.FieldFactorDueAt, field.TypeTime, value)
+	}
+	if _u.mutation.FactorDueAtCleared() {
+		_spec.ClearField(user.FieldFactorDueAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.DeviceEpoch(); ok {
+		_spec.SetField(user.FieldDeviceEpoch, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedDeviceEpoch(); ok {
+		_spec.AddField(user.FieldDeviceEpoch, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.Locale(); ok {
 		_spec.SetField(user.FieldLocale, field.TypeString, value)
@@ -570,6 +866,215 @@ func (_u *UserUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 		}
 		_spec.Edges.Add = append(_spec.Edges.Add, edge)
 	}
+	if _u.mutation.TotpFactorCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2O,
+			Inverse: false,
+			Table:   user.TotpFactorTable,
+			Columns: []string{user.TotpFactorColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(totpfactor.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.TotpFactorIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2O,
+			Inverse: false,
+			Table:   user.TotpFactorTable,
+			Columns: []string{user.TotpFactorColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(totpfactor.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.BackupCodesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.BackupCodesTable,
+			Columns: []string{user.BackupCodesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(backupcode.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.RemovedBackupCodesIDs(); len(nodes) > 0 && !_u.mutation.BackupCodesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.BackupCodesTable,
+			Columns: []string{user.BackupCodesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(backupcode.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.BackupCodesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.BackupCodesTable,
+			Columns: []string{user.BackupCodesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(backupcode.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.ChallengesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.ChallengesTable,
+			Columns: []string{user.ChallengesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(mfachallenge.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.RemovedChallengesIDs(); len(nodes) > 0 && !_u.mutation.ChallengesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.ChallengesTable,
+			Columns: []string{user.ChallengesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(mfachallenge.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.ChallengesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.ChallengesTable,
+			Columns: []string{user.ChallengesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(mfachallenge.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.FactorResetsCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.FactorResetsTable,
+			Columns: []string{user.FactorResetsColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(factorreset.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.RemovedFactorResetsIDs(); len(nodes) > 0 && !_u.mutation.FactorResetsCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.FactorResetsTable,
+			Columns: []string{user.FactorResetsColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(factorreset.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.FactorResetsIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.FactorResetsTable,
+			Columns: []string{user.FactorResetsColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(factorreset.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.EmailChangesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.EmailChangesTable,
+			Columns: []string{user.EmailChangesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(emailchange.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.RemovedEmailChangesIDs(); len(nodes) > 0 && !_u.mutation.EmailChangesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.EmailChangesTable,
+			Columns: []string{user.EmailChangesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(emailchange.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.EmailChangesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.EmailChangesTable,
+			Columns: []string{user.EmailChangesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(emailchange.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
 	_spec.AddModifiers(_u.modifiers...)
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
@@ -634,6 +1139,18 @@ func (_u *UserUpdateOne) SetNillableEmailNormalized(v *string) *UserUpdateOne {
 	return _u
 }
 
+// SetAddressHash sets the "address_hash" field.
+func (_u *UserUpdateOne) SetAddressHash(v []byte) *UserUpdateOne {
+	_u.mutation.SetAddressHash(v)
+	return _u
+}
+
+// ClearAddressHash clears the value of the "address_hash" field.
+func (_u *UserUpdateOne) ClearAddressHash() *UserUpdateOne {
+	_u.mutation.ClearAddressHash()
+	return _u
+}
+
 // SetPasswordHash sets the "password_hash" field.
 func (_u *UserUpdateOne) SetPasswordHash(v string) *UserUpdateOne {
 	_u.mutation.SetPasswordHash(v)
@@ -645,6 +1162,89 @@ func (_u *UserUpdateOne) SetNillablePasswordHash(v *string) *UserUpdateOne {
 	if v != nil {
 		_u.SetPasswordHash(*v)
 	}
+	return _u
+}
+
+// SetPasswordShort sets the "password_short" field.
+func (_u *UserUpdateOne) SetPasswordShort(v bool) *UserUpdateOne {
+	_u.mutation.SetPasswordShort(v)
+	return _u
+}
+
+// SetNillablePasswordShort sets the "password_short" field if the given value is not nil.
+func (_u *UserUpdateOne) SetNillablePasswordShort(v *bool) *UserUpdateOne {
+	if v != nil {
+		_u.SetPasswordShort(*v)
+	}
+	return _u
+}
+
+// SetPasswordLocked sets the "password_locked" field.
+func (_u *UserUpdateOne) SetPasswordLocked(v bool) *UserUpdateOne {
+	_u.mutation.SetPasswordLocked(v)
+	return _u
+}
+
+// SetNillablePasswordLocked sets the "password_locked" field if the given value is not nil.
+func (_u *UserUpdateOne) SetNillablePasswordLocked(v *bool) *UserUpdateOne {
+	if v != nil {
+		_u.SetPasswordLocked(*v)
+	}
+	return _u
+}
+
+// SetSecondFactor sets the "second_factor" field.
+func (_u *UserUpdateOne) SetSecondFactor(v bool) *UserUpdateOne {
+	_u.mutation.SetSecondFactor(v)
+	return _u
+}
+
+// SetNillableSecondFactor sets the "second_factor" field if the given value is not nil.
+func (_u *UserUpdateOne) SetNillableSecondFactor(v *bool) *UserUpdateOne {
+	if v != nil {
+		_u.SetSecondFactor(*v)
+	}
+	return _u
+}
+
+// SetFactorDueAt sets the "factor_due_at" field.
+func (_u *UserUpdateOne) SetFactorDueAt(v time.Time) *UserUpdateOne {
+	_u.mutation.SetFactorDueAt(v)
+	return _u
+}
+
+// SetNillableFactorDueAt sets the "factor_due_at" field if the given value is not nil.
+func (_u *UserUpdateOne) SetNillableFactorDueAt(v *time.Time) *UserUpdateOne {
+	if v != nil {
+		_u.SetFactorDueAt(*v)
+	}
+	return _u
+}
+
+// ClearFactorDueAt clears the value of the "factor_due_at" field.
+func (_u *UserUpdateOne) ClearFactorDueAt() *UserUpdateOne {
+	_u.mutation.ClearFactorDueAt()
+	return _u
+}
+
+// SetDeviceEpoch sets the "device_epoch" field.
+func (_u *UserUpdateOne) SetDeviceEpoch(v int64) *UserUpdateOne {
+	_u.mutation.ResetDeviceEpoch()
+	_u.mutation.SetDeviceEpoch(v)
+	return _u
+}
+
+// SetNillableDeviceEpoch sets the "device_epoch" field if the given value is not nil.
+func (_u *UserUpdateOne) SetNillableDeviceEpoch(v *int64) *UserUpdateOne {
+	if v != nil {
+		_u.SetDeviceEpoch(*v)
+	}
+	return _u
+}
+
+// AddDeviceEpoch adds value to the "device_epoch" field.
+func (_u *UserUpdateOne) AddDeviceEpoch(v int64) *UserUpdateOne {
+	_u.mutation.AddDeviceEpoch(v)
 	return _u
 }
 
@@ -824,6 +1424,85 @@ func (_u *UserUpdateOne) AddKeys(v ...*APIKey) *UserUpdateOne {
 	return _u.AddKeyIDs(ids...)
 }
 
+// SetTotpFactorID sets the "totp_factor" edge to the TOTPFactor entity by ID.
+func (_u *UserUpdateOne) SetTotpFactorID(id uuid.UUID) *UserUpdateOne {
+	_u.mutation.SetTotpFactorID(id)
+	return _u
+}
+
+// SetNillableTotpFactorID sets the "totp_factor" edge to the TOTPFactor entity by ID if the given value is not nil.
+func (_u *UserUpdateOne) SetNillableTotpFactorID(id *uuid.UUID) *UserUpdateOne {
+	if id != nil {
+		_u = _u.SetTotpFactorID(*id)
+	}
+	return _u
+}
+
+// SetTotpFactor sets the "totp_factor" edge to the TOTPFactor entity.
+func (_u *UserUpdateOne) SetTotpFactor(v *TOTPFactor) *UserUpdateOne {
+	return _u.SetTotpFactorID(v.ID)
+}
+
+// AddBackupCodeIDs adds the "backup_codes" edge to the BackupCode entity by IDs.
+func (_u *UserUpdateOne) AddBackupCodeIDs(ids ...uuid.UUID) *UserUpdateOne {
+	_u.mutation.AddBackupCodeIDs(ids...)
+	return _u
+}
+
+// AddBackupCodes adds the "backup_codes" edges to the BackupCode entity.
+func (_u *UserUpdateOne) AddBackupCodes(v ...*BackupCode) *UserUpdateOne {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.AddBackupCodeIDs(ids...)
+}
+
+// AddChallengeIDs adds the "challenges" edge to the MFAChallenge entity by IDs.
+func (_u *UserUpdateOne) AddChallengeIDs(ids ...uuid.UUID) *UserUpdateOne {
+	_u.mutation.AddChallengeIDs(ids...)
+	return _u
+}
+
+// AddChallenges adds the "challenges" edges to the MFAChallenge entity.
+func (_u *UserUpdateOne) AddChallenges(v ...*MFAChallenge) *UserUpdateOne {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.AddChallengeIDs(ids...)
+}
+
+// AddFactorResetIDs adds the "factor_resets" edge to the FactorReset entity by IDs.
+func (_u *UserUpdateOne) AddFactorResetIDs(ids ...uuid.UUID) *UserUpdateOne {
+	_u.mutation.AddFactorResetIDs(ids...)
+	return _u
+}
+
+// AddFactorResets adds the "factor_resets" edges to the FactorReset entity.
+func (_u *UserUpdateOne) AddFactorResets(v ...*FactorReset) *UserUpdateOne {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.AddFactorResetIDs(ids...)
+}
+
+// AddEmailChangeIDs adds the "email_changes" edge to the EmailChange entity by IDs.
+func (_u *UserUpdateOne) AddEmailChangeIDs(ids ...uuid.UUID) *UserUpdateOne {
+	_u.mutation.AddEmailChangeIDs(ids...)
+	return _u
+}
+
+// AddEmailChanges adds the "email_changes" edges to the EmailChange entity.
+func (_u *UserUpdateOne) AddEmailChanges(v ...*EmailChange) *UserUpdateOne {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.AddEmailChangeIDs(ids...)
+}
+
 // Mutation returns the UserMutation object of the builder.
 func (_u *UserUpdateOne) Mutation() *UserMutation {
 	return _u.mutation
@@ -890,6 +1569,96 @@ func (_u *UserUpdateOne) RemoveKeys(v ...*APIKey) *UserUpdateOne {
 		ids[i] = v[i].ID
 	}
 	return _u.RemoveKeyIDs(ids...)
+}
+
+// ClearTotpFactor clears the "totp_factor" edge to the TOTPFactor entity.
+func (_u *UserUpdateOne) ClearTotpFactor() *UserUpdateOne {
+	_u.mutation.ClearTotpFactor()
+	return _u
+}
+
+// ClearBackupCodes clears all "backup_codes" edges to the BackupCode entity.
+func (_u *UserUpdateOne) ClearBackupCodes() *UserUpdateOne {
+	_u.mutation.ClearBackupCodes()
+	return _u
+}
+
+// RemoveBackupCodeIDs removes the "backup_codes" edge to BackupCode entities by IDs.
+func (_u *UserUpdateOne) RemoveBackupCodeIDs(ids ...uuid.UUID) *UserUpdateOne {
+	_u.mutation.RemoveBackupCodeIDs(ids...)
+	return _u
+}
+
+// RemoveBackupCodes removes "backup_codes" edges to BackupCode entities.
+func (_u *UserUpdateOne) RemoveBackupCodes(v ...*BackupCode) *UserUpdateOne {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.RemoveBackupCodeIDs(ids...)
+}
+
+// ClearChallenges clears all "challenges" edges to the MFAChallenge entity.
+func (_u *UserUpdateOne) ClearChallenges() *UserUpdateOne {
+	_u.mutation.ClearChallenges()
+	return _u
+}
+
+// RemoveChallengeIDs removes the "challenges" edge to MFAChallenge entities by IDs.
+func (_u *UserUpdateOne) RemoveChallengeIDs(ids ...uuid.UUID) *UserUpdateOne {
+	_u.mutation.RemoveChallengeIDs(ids...)
+	return _u
+}
+
+// RemoveChallenges removes "challenges" edges to MFAChallenge entities.
+func (_u *UserUpdateOne) RemoveChallenges(v ...*MFAChallenge) *UserUpdateOne {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.RemoveChallengeIDs(ids...)
+}
+
+// ClearFactorResets clears all "factor_resets" edges to the FactorReset entity.
+func (_u *UserUpdateOne) ClearFactorResets() *UserUpdateOne {
+	_u.mutation.ClearFactorResets()
+	return _u
+}
+
+// RemoveFactorResetIDs removes the "factor_resets" edge to FactorReset entities by IDs.
+func (_u *UserUpdateOne) RemoveFactorResetIDs(ids ...uuid.UUID) *UserUpdateOne {
+	_u.mutation.RemoveFactorResetIDs(ids...)
+	return _u
+}
+
+// RemoveFactorResets removes "factor_resets" edges to FactorReset entities.
+func (_u *UserUpdateOne) RemoveFactorResets(v ...*FactorReset) *UserUpdateOne {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.RemoveFactorResetIDs(ids...)
+}
+
+// ClearEmailChanges clears all "email_changes" edges to the EmailChange entity.
+func (_u *UserUpdateOne) ClearEmailChanges() *UserUpdateOne {
+	_u.mutation.ClearEmailChanges()
+	return _u
+}
+
+// RemoveEmailChangeIDs removes the "email_changes" edge to EmailChange entities by IDs.
+func (_u *UserUpdateOne) RemoveEmailChangeIDs(ids ...uuid.UUID) *UserUpdateOne {
+	_u.mutation.RemoveEmailChangeIDs(ids...)
+	return _u
+}
+
+// RemoveEmailChanges removes "email_changes" edges to EmailChange entities.
+func (_u *UserUpdateOne) RemoveEmailChanges(v ...*EmailChange) *UserUpdateOne {
+	ids := make([]uuid.UUID, len(v))
+	for i := range v {
+		ids[i] = v[i].ID
+	}
+	return _u.RemoveEmailChangeIDs(ids...)
 }
 
 // Where appends a list predicates to the UserUpdate builder.
@@ -973,8 +1742,35 @@ func (_u *UserUpdateOne) sqlSave(ctx context.Context) (_node *User, err error) {
 	if value, ok := _u.mutation.EmailNormalized(); ok {
 		_spec.SetField(user.FieldEmailNormalized, field.TypeString, value)
 	}
+	if value, ok := _u.mutation.AddressHash(); ok {
+		_spec.SetField(user.FieldAddressHash, field.TypeBytes, value)
+	}
+	if _u.mutation.AddressHashCleared() {
+		_spec.ClearField(user.FieldAddressHash, field.TypeBytes)
+	}
 	if value, ok := _u.mutation.PasswordHash(); ok {
 		_spec.SetField(user.FieldPasswordHash, field.TypeString, value)
+	}
+	if value, ok := _u.mutation.PasswordShort(); ok {
+		_spec.SetField(user.FieldPasswordShort, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.PasswordLocked(); ok {
+		_spec.SetField(user.FieldPasswordLocked, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.SecondFactor(); ok {
+		_spec.SetField(user.FieldSecondFactor, field.TypeBool, value)
+	}
+	if value, ok := _u.mutation.FactorDueAt(); ok {
+		_spec.SetField(user.FieldFactorDueAt, field.TypeTime, value)
+	}
+	if _u.mutation.FactorDueAtCleared() {
+		_spec.ClearField(user.FieldFactorDueAt, field.TypeTime)
+	}
+	if value, ok := _u.mutation.DeviceEpoch(); ok {
+		_spec.SetField(user.FieldDeviceEpoch, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedDeviceEpoch(); ok {
+		_spec.AddField(user.FieldDeviceEpoch, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.Locale(); ok {
 		_spec.SetField(user.FieldLocale, field.TypeString, value)
@@ -1152,6 +1948,215 @@ func (_u *UserUpdateOne) sqlSave(ctx context.Context) (_node *User, err error) {
 			Bidi:    false,
 			Target: &sqlgraph.EdgeTarget{
 				IDSpec: sqlgraph.NewFieldSpec(apikey.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.TotpFactorCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2O,
+			Inverse: false,
+			Table:   user.TotpFactorTable,
+			Columns: []string{user.TotpFactorColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(totpfactor.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.TotpFactorIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2O,
+			Inverse: false,
+			Table:   user.TotpFactorTable,
+			Columns: []string{user.TotpFactorColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(totpfactor.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.BackupCodesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.BackupCodesTable,
+			Columns: []string{user.BackupCodesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(backupcode.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.RemovedBackupCodesIDs(); len(nodes) > 0 && !_u.mutation.BackupCodesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.BackupCodesTable,
+			Columns: []string{user.BackupCodesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(backupcode.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.BackupCodesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.BackupCodesTable,
+			Columns: []string{user.BackupCodesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(backupcode.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.ChallengesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.ChallengesTable,
+			Columns: []string{user.ChallengesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(mfachallenge.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.RemovedChallengesIDs(); len(nodes) > 0 && !_u.mutation.ChallengesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.ChallengesTable,
+			Columns: []string{user.ChallengesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(mfachallenge.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.ChallengesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.ChallengesTable,
+			Columns: []string{user.ChallengesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(mfachallenge.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.FactorResetsCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.FactorResetsTable,
+			Columns: []string{user.FactorResetsColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(factorreset.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.RemovedFactorResetsIDs(); len(nodes) > 0 && !_u.mutation.FactorResetsCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.FactorResetsTable,
+			Columns: []string{user.FactorResetsColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(factorreset.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.FactorResetsIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.FactorResetsTable,
+			Columns: []string{user.FactorResetsColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(factorreset.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Add = append(_spec.Edges.Add, edge)
+	}
+	if _u.mutation.EmailChangesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.EmailChangesTable,
+			Columns: []string{user.EmailChangesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(emailchange.FieldID, field.TypeUUID),
+			},
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.RemovedEmailChangesIDs(); len(nodes) > 0 && !_u.mutation.EmailChangesCleared() {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.EmailChangesTable,
+			Columns: []string{user.EmailChangesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(emailchange.FieldID, field.TypeUUID),
+			},
+		}
+		for _, k := range nodes {
+			edge.Target.Nodes = append(edge.Target.Nodes, k)
+		}
+		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
+	}
+	if nodes := _u.mutation.EmailChangesIDs(); len(nodes) > 0 {
+		edge := &sqlgraph.EdgeSpec{
+			Rel:     sqlgraph.O2M,
+			Inverse: false,
+			Table:   user.EmailChangesTable,
+			Columns: []string{user.EmailChangesColumn},
+			Bidi:    false,
+			Target: &sqlgraph.EdgeTarget{
+				IDSpec: sqlgraph.NewFieldSpec(emailchange.FieldID, field.TypeUUID),
 			},
 		}
 		for _, k := range nodes {

@@ -15,6 +15,7 @@ import (
 	"tenantry/internal/lifecycle"
 	"tenantry/internal/mail"
 	"tenantry/internal/mailer"
+	"tenantry/internal/notices"
 	"tenantry/internal/pgadmin"
 	"tenantry/internal/provisioning"
 	"tenantry/internal/schema"
@@ -81,14 +82,15 @@ func newMailer(b *base, c config.Config) (*mailer.Mailer, error) {
 		return nil, err
 	}
 	accounts := auth.New(auth.Deps{Now: b.now, URLs: b.urls, Bell: b.bell})
-	return mailer.New(mailer.Deps{
-		Directory: b.directory, URLs: b.urls, Sender: sender, Now: b.now, Log: b.log,
-		Drafts: map[string]mailer.DraftFunc{
-			auth.MailVerify:            accounts.DraftVerification,
-			auth.MailResend:            accounts.DraftVerification,
-			invitations.MailInvitation: invitations.New(b.now, nil, nil).Draft,
-		},
-	}), nil
+	drafts := map[string]mailer.DraftFunc{
+		auth.MailVerify:            accounts.DraftVerification,
+		auth.MailResend:            accounts.DraftVerification,
+		invitations.MailInvitation: invitations.New(b.now, nil, nil).Draft,
+	}
+	for _, kind := range notices.Kinds {
+		drafts[string(kind)] = notices.New(b.now).Draft
+	}
+	return mailer.New(mailer.Deps{Directory: b.directory, URLs: b.urls, Sender: sender, Now: b.now, Log: b.log, Drafts: drafts}), nil
 }
 
 // runBoth runs two loops until ctx ends or one fails, and waits for both.

@@ -9,6 +9,7 @@ import (
 	"tenantry/internal/outbox"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
+	"tenantry/internal/subjects"
 )
 
 // DraftVerification answers the mail of a registration: the link, a notice
@@ -24,7 +25,7 @@ func (s *Service) DraftVerification(ctx context.Context, tx db.TenantTx, row out
 	if err != nil {
 		return nil, err
 	}
-	k, err := SubjectKey(ctx, tx, r.SubjectKeyID)
+	k, err := subjects.Key(ctx, tx, r.SubjectKeyID)
 	if err != nil {
 		return nil, err
 	}

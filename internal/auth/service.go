@@ -24,6 +24,9 @@ import (
 type Meta struct {
 	RequestID string
 	IP        netip.Addr
+	UserAgent string
+	// DeviceToken is what an earlier login gave the device; may be empty.
+	DeviceToken string
 }
 
 // Principal is who is behind a request, as the database knows them now: a
@@ -51,6 +54,8 @@ type Principal struct {
 	Version     int64
 	AuthTime    time.Time
 	AAL         int
+	// SecondFactor: the account can reach TwoFactors.
+	SecondFactor bool
 }
 
 // Can reports whether the principal holds a permission.

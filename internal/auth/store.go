@@ -21,10 +21,11 @@ import (
 	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
 	"tenantry/internal/secrets"
+	"tenantry/internal/subjects"
 )
 
 const principalSQL = `
-	SELECT u.name, u.email, u.version, u.login_count, u.last_login_at, u.created_at, u.updated_at, u.locale, s.authenticated_at, s.aal,
+	SELECT u.name, u.email, u.version, u.login_count, u.last_login_at, u.created_at, u.updated_at, u.locale, s.authenticated_at, s.aal, u.second_factor,
 		coalesce((SELECT json_agg(json_build_object('id', r.id, 'name', r.name, 'permissions', r.permissions) ORDER BY r.name)
 			FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id), '[]')
 	FROM sessions s JOIN users u ON u.id = s.user_id
@@ -36,7 +37,7 @@ func loadPrincipal(ctx context.Context, l *db.Lease, c Claims, now time.Time) (P
 	var roles []byte
 	// Bare bytes go to the server as they are; a uuid.UUID would be written as text.
 	err := l.Pool().QueryRow(ctx, principalSQL, [16]byte(c.Session), [16]byte(c.User), now, c.Version).
-		Scan(&p.Name, &p.Email, &p.Version, &p.LoginCount, &p.LastLoginAt, &p.CreatedAt, &p.UpdatedAt, &p.Locale, &p.AuthTime, &p.AAL, &roles)
+		Scan(&p.Name, &p.Email, &p.Version, &p.LoginCount, &p.LastLoginAt, &p.CreatedAt, &p.UpdatedAt, &p.Locale, &p.AuthTime, &p.AAL, &p.SecondFactor, &roles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Principal{}, errToken("CREDENTIAL_INVALID", "The access token is not valid here.")
 	}
@@ -75,59 +76,12 @@ type account struct {
 
 func findAccount(ctx context.Context, l *db.Lease, normalized string) (account, error) {
 	var a account
-	err := l.Pool().QueryRow(ctx, `SELECT id, password_hash, revision FROM users WHERE email_normalized = $1 AND deleted_at IS NULL`, normalized).
+	err := l.Pool().QueryRow(ctx, `SELECT id, password_hash, revision FROM users WHERE email_normalized = $1 AND deleted_at IS NULL AND NOT password_locked`, normalized).
 		Scan(&a.id, &a.passwordHash, &a.revision)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return a, db.Classify(fmt.Errorf("find account: %w", err), "TENANT_UNREACHABLE")
 	}
 	return a, nil
-}
-
-// countLogin updates the account if it is still the one whose password was
-// checked, and answers its revision.
-func countLogin(ctx context.Context, tx db.TenantTx, a account, rehashed string, now time.Time) (int64, error) {
-	q := tx.Ent().User.Update().Where(user.ID(a.id), user.DeletedAtIsNil(), user.Revision(a.revision), user.PasswordHash(a.passwordHash)).
-		AddLoginCount(1).SetLastLoginAt(now)
-	if rehashed != "" {
-		q.SetPasswordHash(rehashed)
-	}
-	n, err := q.Save(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("count login: %w", err)
-	}
-	if n == 0 {
-		return 0, errLogin()
-	}
-	return a.revision, nil
-}
-
-type session struct {
-	id, user    uuid.UUID
-	at, expires time.Time
-}
-
-func insertSession(ctx context.Context, tx db.TenantTx, s session) error {
-	return tx.Ent().Session.Create().SetID(s.id).SetUserID(s.user).SetAuthenticatedAt(s.at).SetCreatedAt(s.at).SetExpiresAt(s.expires).
-		SetAmr([]string{"pwd"}).SetAal(1).Exec(ctx)
-}
-
-type event struct {
-	at          time.Time
-	outcome     string
-	user        *uuid.UUID
-	addressHash []byte
-	ipHash      []byte
-}
-
-func insertEvent(ctx context.Context, tx db.TenantTx, e event) error {
-	q := tx.Ent().LoginEvent.Create().SetID(ids.New()).SetOutcome(e.outcome).SetMethod("password").SetAt(e.at).SetNillableUserID(e.user)
-	if e.addressHash != nil {
-		q.SetAddressHash(e.addressHash)
-	}
-	if e.ipHash != nil {
-		q.SetIPHash(e.ipHash)
-	}
-	return q.Exec(ctx)
 }
 
 type registrationRow struct {
@@ -146,15 +100,6 @@ func insertRegistration(ctx context.Context, tx db.TenantTx, r registrationRow, 
 		SetPasswordHash(r.passwordHash).SetAddressHash(r.addressHash).SetLocale(r.locale).SetCreatedAt(r.at).SetExpiresAt(r.expires).Exec(ctx)
 }
 
-// SubjectKey opens a person's key.
-func SubjectKey(ctx context.Context, tx db.TenantTx, id uuid.UUID) (secrets.SubjectKey, error) {
-	row, err := tx.Ent().SubjectKey.Get(ctx, id)
-	if err != nil {
-		return secrets.SubjectKey{}, fmt.Errorf("load subject key: %w", err)
-	}
-	return secrets.OpenSubjectKey(tx.DataKey(), id, row.SealedKey)
-}
-
 // openRegistration reads what a registration asked for.
 func openRegistration(ctx context.Context, tx db.TenantTx, id uuid.UUID) (NewUser, error) {
 	r, err := tx.Ent().Registration.Get(ctx, id)
@@ -164,7 +109,7 @@ func openRegistration(ctx context.Context, tx db.TenantTx, id uuid.UUID) (NewUse
 	if err != nil {
 		return NewUser{}, fmt.Errorf("load registration: %w", err)
 	}
-	k, err := SubjectKey(ctx, tx, r.SubjectKeyID)
+	k, err := subjects.Key(ctx, tx, r.SubjectKeyID)
 	if err != nil {
 		return NewUser{}, err
 	}
@@ -206,7 +151,7 @@ func countUsers(ctx context.Context, tx db.TenantTx) (int, error) {
 
 func insertUser(ctx context.Context, tx db.TenantTx, u NewUser, now time.Time) error {
 	err := tx.Ent().User.Create().SetID(u.ID).SetSubjectKeyID(u.SubjectKey).SetName(u.Name).SetEmail(u.Email).
-		SetEmailNormalized(secrets.NormalizeEmail(u.Email)).SetPasswordHash(u.PasswordHash).SetLocale(u.Locale).
+		SetEmailNormalized(secrets.NormalizeEmail(u.Email)).SetAddressHash(tx.DataKey().AddressHash(u.Email)).SetPasswordHash(u.PasswordHash).SetLocale(u.Locale).
 		SetCreatedAt(now).SetUpdatedAt(now).Exec(ctx)
 	if db.IsUnique(err, "") {
 		return errAccountExists()

@@ -25,6 +25,7 @@ import (
 	"tenantry/internal/rbac"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
+	"tenantry/internal/subjects"
 )
 
 // TTL is how long an invitation waits.
@@ -138,7 +139,7 @@ func (s *Service) Accept(ctx context.Context, l *db.Lease, in AcceptInput, m aut
 			return ids.User{}, err
 		}
 		u := auth.NewUser{ID: ids.New(), SubjectKey: inv.subjectKey, Name: in.Name, PasswordHash: hash, Locale: inv.locale}
-		k, err := auth.SubjectKey(ctx, tx, inv.subjectKey)
+		k, err := subjects.Key(ctx, tx, inv.subjectKey)
 		if err != nil {
 			return ids.User{}, err
 		}

@@ -6,11 +6,11 @@ import (
 	"github.com/google/uuid"
 
 	"tenantry/internal/apperr"
-	"tenantry/internal/auth"
 	"tenantry/internal/db"
 	"tenantry/internal/mail"
 	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
+	"tenantry/internal/subjects"
 )
 
 // Draft answers the mail of an invitation: the link, a notice where the
@@ -25,7 +25,7 @@ func (s *Service) Draft(ctx context.Context, tx db.TenantTx, row outbox.Row) (*m
 	if err != nil {
 		return nil, err
 	}
-	k, err := auth.SubjectKey(ctx, tx, inv.subjectKey)
+	k, err := subjects.Key(ctx, tx, inv.subjectKey)
 	if err != nil {
 		return nil, err
 	}

@@ -8,9 +8,9 @@ import (
 
 	"tenantry/internal/apperr"
 	"tenantry/internal/audit"
-	"tenantry/internal/auth"
 	"tenantry/internal/db"
 	"tenantry/internal/rbac"
+	"tenantry/internal/subjects"
 )
 
 // InviteOwnerAgain takes the owner's open invitation back and writes another,
@@ -70,7 +70,7 @@ func lastAddress(ctx context.Context, tx db.TenantTx, before []ownerInvitation) 
 	if len(before) == 0 {
 		return "", apperr.New(apperr.NotFound, "INVITATION_NOT_FOUND", "No owner has been invited; name the address.")
 	}
-	k, err := auth.SubjectKey(ctx, tx, before[0].subjectKey)
+	k, err := subjects.Key(ctx, tx, before[0].subjectKey)
 	if err != nil {
 		return "", err
 	}

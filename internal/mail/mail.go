@@ -4,6 +4,7 @@ package mail
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -42,6 +43,17 @@ const (
 	partNote    = "note"   // how long the link lives, and what to do without it
 )
 
+// texts are the names that a mail's texts are looked for under: notices share
+// what their link does.
+func (t Template) texts() []string {
+	if t.notice() {
+		return []string{string(t), "notice"}
+	}
+	return []string{string(t)}
+}
+
+func (t Template) notice() bool { return strings.HasPrefix(string(t), "notice_") }
+
 // Draft is a mail before its link is minted.
 type Draft struct {
 	Template Template
@@ -58,6 +70,9 @@ type Draft struct {
 	Expires  time.Time
 	// Path of the page behind the link.
 	Path string
+	// At is when it happened, Device by which device: of notices.
+	At     time.Time
+	Device string
 }
 
 // Data fills a mail.
@@ -71,6 +86,9 @@ type Data struct {
 	Link string
 	// Expires is when the link ends.
 	Expires time.Time
+	// At and Device are as in a Draft.
+	At     time.Time
+	Device string
 }
 
 //go:embed templates/*
@@ -102,13 +120,18 @@ type letter struct {
 // Render writes a mail in the language of its data.
 func Render(t Template, d Data) (Message, error) {
 	l := i18n.Best(d.Locale)
-	params := i18n.Params{"tenant": d.Tenant, "url": d.URL, "expires": d.Expires.UTC().Format(l.Mail("time_layout", nil))}
+	layout := l.Mail("time_layout", nil)
+	params := i18n.Params{
+		"tenant": d.Tenant, "url": d.URL, "expires": d.Expires.UTC().Format(layout), "time": d.At.UTC().Format(layout),
+		"device": cmp.Or(d.Device, l.Mail("unknown_device", nil)),
+	}
 	part := func(name string) string {
-		text, ok := i18n.Text(l, "mail."+string(t)+"."+name, params)
-		if !ok {
-			return ""
+		for _, of := range t.texts() {
+			if text, ok := i18n.Text(l, "mail."+of+"."+name, params); ok {
+				return text
+			}
 		}
-		return text
+		return ""
 	}
 	content := letter{Locale: l, Greeting: l.Mail("greeting", nil), Text: part(partText), Action: part(partAction), Note: part(partNote), Link: d.Link}
 	subject := part(partSubject)

@@ -105,7 +105,7 @@ func (m *Mailer) write(ctx context.Context, tx db.TenantTx, e tenants.Entry, row
 	if err != nil || d == nil {
 		return nil, err
 	}
-	data := mail.Data{Locale: d.Locale, Tenant: e.Name, URL: m.d.URLs.Tenant(e.Slug), Expires: d.Expires}
+	data := mail.Data{Locale: d.Locale, Tenant: e.Name, URL: m.d.URLs.Tenant(e.Slug), Expires: d.Expires, At: d.At, Device: d.Device}
 	if d.Purpose != "" {
 		token, err := m.token(ctx, tx, row, d)
 		if err != nil {

@@ -24,8 +24,16 @@ import (
 
 // Purposes: a token of one is worth nothing for another.
 const (
-	VerifyEmail = "verify_email"
-	Invitation  = "invitation"
+	VerifyEmail  = "verify_email"
+	Invitation   = "invitation"
+	Refresh      = "refresh"
+	MFAChallenge = "mfa_challenge"
+	MagicLink    = "magic_link"
+	MagicCode    = "magic_code"
+	Reset        = "password_reset"
+	EmailChange  = "email_change"
+	EmailUndo    = "email_undo"
+	NotMe        = "not_me"
 )
 
 // ErrInvalid is the one refusal of a link that does not work, whatever the cause:
@@ -36,15 +44,34 @@ func ErrInvalid() error {
 
 // Mint makes a token for a subject; it reads 43 characters of base64url.
 func Mint(ctx context.Context, tx db.TenantTx, purpose string, subject uuid.UUID, now, expires time.Time) (string, error) {
-	raw := secrets.RandomBytes(32)
-	hash := sha256.Sum256(raw)
+	raw := secrets.RandomBytes(tokenSize)
+	_, err := insert(ctx, tx, purpose, subject, raw, now, expires)
+	return encode(raw), err
+}
+
+func insert(ctx context.Context, tx db.TenantTx, purpose string, subject uuid.UUID, raw []byte, now, expires time.Time) (uuid.UUID, error) {
+	id, hash := ids.New(), sha256.Sum256(raw)
 	_, err := tx.SQL().ExecContext(ctx, `
 		INSERT INTO one_time_values (id, purpose, subject_id, token_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-		ids.New(), purpose, subject, hash[:], now, expires)
+		id, purpose, subject, hash[:], now, expires)
 	if err != nil {
-		return "", fmt.Errorf("mint %s: %w", purpose, err)
+		return id, fmt.Errorf("mint %s: %w", purpose, err)
 	}
-	return base64.RawURLEncoding.EncodeToString(raw), nil
+	return id, nil
+}
+
+// tokenSize is in bytes.
+const tokenSize = 32
+
+func encode(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
+
+// decode answers the bytes of a token, as it must be written.
+func decode(token string) ([]byte, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(raw) != tokenSize {
+		return nil, ErrInvalid()
+	}
+	return raw, nil
 }
 
 // Redeem uses a token and answers its subject. Of any number of parallel
@@ -74,9 +101,9 @@ func Check(ctx context.Context, tx db.TenantTx, purpose, token string, now time.
 }
 
 func one(ctx context.Context, tx db.TenantTx, query, purpose, token string, now time.Time) (uuid.UUID, error) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != 32 {
-		return uuid.Nil, ErrInvalid()
+	raw, err := decode(token)
+	if err != nil {
+		return uuid.Nil, err
 	}
 	hash := sha256.Sum256(raw)
 	var subject uuid.UUID

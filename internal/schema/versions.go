@@ -29,8 +29,8 @@ type Range struct{ Min, Max int64 }
 
 // Range of either database. Min rises when a release first needs a migration.
 var (
-	CentralRange = Range{Min: 5, Max: CentralVersion() + headroom}
-	TenantRange  = Range{Min: 5, Max: TenantVersion() + headroom}
+	CentralRange = Range{Min: 7, Max: CentralVersion() + headroom}
+	TenantRange  = Range{Min: 7, Max: TenantVersion() + headroom}
 )
 
 // Check answers a precondition error when version is outside the range.

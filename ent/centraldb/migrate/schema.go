@@ -276,6 +276,8 @@ var (
 		{Name: "public_key", Type: field.TypeBytes},
 		{Name: "private_key", Type: field.TypeBytes},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "activates_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "expires_at", Type: field.TypeTime, Nullable: true},
 		{Name: "retired_at", Type: field.TypeTime, Nullable: true},
 		{Name: "tenant_id", Type: field.TypeUUID},
 	}
@@ -287,7 +289,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "signing_keys_tenants_signing_keys",
-				Columns:    []*schema.Column{SigningKeysColumns[5]},
+				Columns:    []*schema.Column{SigningKeysColumns[7]},
 				RefColumns: []*schema.Column{TenantsColumns[0]},
 				OnDelete:   schema.Cascade,
 			},
@@ -296,7 +298,7 @@ var (
 			{
 				Name:    "signingkey_tenant_id",
 				Unique:  false,
-				Columns: []*schema.Column{SigningKeysColumns[5]},
+				Columns: []*schema.Column{SigningKeysColumns[7]},
 			},
 		},
 	}

@@ -22,6 +22,10 @@ const (
 	FieldPrivateKey = "private_key"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
+	// FieldActivatesAt holds the string denoting the activates_at field in the database.
+	FieldActivatesAt = "activates_at"
+	// FieldExpiresAt holds the string denoting the expires_at field in the database.
+	FieldExpiresAt = "expires_at"
 	// FieldRetiredAt holds the string denoting the retired_at field in the database.
 	FieldRetiredAt = "retired_at"
 	// EdgeTenant holds the string denoting the tenant edge name in mutations.
@@ -44,6 +48,8 @@ var Columns = []string{
 	FieldPublicKey,
 	FieldPrivateKey,
 	FieldCreatedAt,
+	FieldActivatesAt,
+	FieldExpiresAt,
 	FieldRetiredAt,
 }
 
@@ -60,6 +66,8 @@ func ValidColumn(column string) bool {
 var (
 	// DefaultCreatedAt holds the default value on creation for the "created_at" field.
 	DefaultCreatedAt func() time.Time
+	// DefaultActivatesAt holds the default value on creation for the "activates_at" field.
+	DefaultActivatesAt func() time.Time
 )
 
 // OrderOption defines the ordering options for the SigningKey queries.
@@ -78,6 +86,16 @@ func ByTenantID(opts ...sql.OrderTermOption) OrderOption {
 // ByCreatedAt orders the results by the created_at field.
 func ByCreatedAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldCreatedAt, opts...).ToFunc()
+}
+
+// ByActivatesAt orders the results by the activates_at field.
+func ByActivatesAt(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldActivatesAt, opts...).ToFunc()
+}
+
+// ByExpiresAt orders the results by the expires_at field.
+func ByExpiresAt(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldExpiresAt, opts...).ToFunc()
 }
 
 // ByRetiredAt orders the results by the retired_at field.

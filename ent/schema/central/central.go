@@ -91,6 +91,9 @@ func (SigningKey) Fields() []ent.Field {
 		field.Bytes("private_key").Immutable().Comment("Ed25519 seed, sealed under the data key").
 			Annotations(annotations.Personally(annotations.Secret)),
 		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
+		field.Time("activates_at").Default(time.Now).Immutable().Comment("signs from then on; published before, so that every verifier knows it").
+			Annotations(shared.Now()),
+		field.Time("expires_at").Optional().Nillable().Comment("verifies no more: the last token it signed has expired"),
 		field.Time("retired_at").Optional().Nillable().Comment("signs no more"),
 	}
 }

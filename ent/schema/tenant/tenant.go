@@ -46,7 +46,14 @@ func (User) Fields() []ent.Field {
 		field.String("name").Annotations(annotations.Personally(annotations.Direct), shared.Bytewise(), annotations.Listed().Filter().Sort()),
 		field.String("email").Annotations(annotations.Personally(annotations.Direct), shared.Bytewise(), annotations.Listed().Filter().Sort()),
 		field.String("email_normalized").Unique().Annotations(annotations.Personally(annotations.Direct)),
+		field.Bytes("address_hash").Optional().Nillable().Unique().Comment("keyed hash of email_normalized; filled by the worker where an older release left it empty").
+			Annotations(annotations.Personally(annotations.Pseudonym)),
 		field.String("password_hash").Sensitive().Annotations(annotations.Personally(annotations.Secret)),
+		field.Bool("password_short").Default(false).Comment("under 15 characters: good only beside a second factor"),
+		field.Bool("password_locked").Default(false).Comment("it opens nothing until it is reset by mail"),
+		field.Bool("second_factor").Default(false).Comment("a confirmed factor exists: the highest level is 2"),
+		field.Time("factor_due_at").Optional().Nillable().Comment("until when a required factor may still be missing"),
+		field.Int64("device_epoch").Default(1).Comment("known devices of another epoch are strangers"),
 		field.String("locale").Default("en").Annotations(annotations.Listed()),
 		field.Int64("revision").Default(1).Comment("the credential revision, `ver` in tokens"),
 		field.Int64("version").Default(1).Annotations(annotations.Listed()),
@@ -64,6 +71,11 @@ func (User) Edges() []ent.Edge {
 		edge.To("roles", Role.Type).Through("user_roles", UserRole.Type),
 		edge.To("sessions", Session.Type).Annotations(entsql.OnDelete(entsql.Cascade)),
 		edge.To("keys", APIKey.Type).Annotations(entsql.OnDelete(entsql.Cascade)),
+		edge.To("totp_factor", TOTPFactor.Type).Unique().Annotations(entsql.OnDelete(entsql.Cascade)),
+		edge.To("backup_codes", BackupCode.Type).Annotations(entsql.OnDelete(entsql.Cascade)),
+		edge.To("challenges", MFAChallenge.Type).Annotations(entsql.OnDelete(entsql.Cascade)),
+		edge.To("factor_resets", FactorReset.Type).Annotations(entsql.OnDelete(entsql.Cascade)),
+		edge.To("email_changes", EmailChange.Type).Annotations(entsql.OnDelete(entsql.Cascade)),
 	}
 }
 
@@ -144,13 +156,17 @@ type Session struct{ ent.Schema }
 // Fields of a session.
 func (Session) Fields() []ent.Field {
 	return []ent.Field{
-		field.UUID("id", uuid.UUID{}).Immutable(),
+		field.UUID("id", uuid.UUID{}).Immutable().Annotations(annotations.Listed().Filter()),
 		field.UUID("user_id", uuid.UUID{}).Immutable(),
-		field.Time("authenticated_at").Comment("`auth_time` in tokens"),
-		field.JSON("amr", []string{}).Comment("RFC 8176"),
-		field.Int("aal").Default(1).Comment("NIST SP 800-63B level"),
-		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
-		field.Time("expires_at").Immutable(),
+		field.String("device").Default("").Immutable().Comment("browser and system as the client named them, coarsely").
+			Annotations(annotations.Listed()),
+		field.Time("authenticated_at").Comment("`auth_time` in tokens").Annotations(annotations.Listed()),
+		field.JSON("amr", []string{}).Comment("RFC 8176").Annotations(annotations.Listed()),
+		field.Int("aal").Default(1).Comment("NIST SP 800-63B level").Annotations(annotations.Listed()),
+		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("last_used_at").Default(time.Now).Comment("the last login or refresh").
+			Annotations(shared.Now(), annotations.Listed().Filter().Sort()),
+		field.Time("expires_at").Immutable().Annotations(annotations.Listed()),
 		field.Time("revoked_at").Optional().Nillable(),
 	}
 }
@@ -162,7 +178,7 @@ func (Session) Edges() []ent.Edge {
 
 // Indexes of sessions.
 func (Session) Indexes() []ent.Index {
-	return []ent.Index{index.Fields("user_id"), index.Fields("expires_at")}
+	return []ent.Index{index.Fields("user_id", "created_at", "id"), index.Fields("user_id", "last_used_at", "id"), index.Fields("expires_at")}
 }
 
 // Annotations names the table.
@@ -243,13 +259,16 @@ type OneTimeValue struct{ ent.Schema }
 func (OneTimeValue) Fields() []ent.Field {
 	return []ent.Field{
 		field.UUID("id", uuid.UUID{}).Immutable(),
-		field.String("purpose").Immutable().Comment("verify_email, invitation"),
-		field.UUID("subject_id", uuid.UUID{}).Immutable().Comment("the registration or invitation"),
+		field.String("purpose").Immutable().Comment("what it is good for: internal/onetime"),
+		field.UUID("subject_id", uuid.UUID{}).Immutable().Comment("the row it is about"),
 		field.Bytes("token_hash").Unique().Immutable().Comment("SHA-256 of 256 random bits").
 			Annotations(annotations.Personally(annotations.Secret)),
 		field.Time("created_at").Default(time.Now).Immutable().Annotations(shared.Now()),
 		field.Time("expires_at").Immutable(),
 		field.Time("used_at").Optional().Nillable(),
+		field.UUID("successor_id", uuid.UUID{}).Optional().Nillable().Comment("of a refresh token: the one it was changed for"),
+		field.Bytes("successor").Optional().Nillable().Comment("that token, sealed under a key that only this one's holder can derive").
+			Annotations(annotations.Personally(annotations.Secret)),
 	}
 }
 
@@ -272,8 +291,8 @@ func (LoginEvent) Fields() []ent.Field {
 		field.UUID("id", uuid.UUID{}).Immutable(),
 		field.UUID("user_id", uuid.UUID{}).Optional().Nillable().Annotations(annotations.Personally(annotations.Pseudonym)),
 		field.Bytes("address_hash").Optional().Nillable().Annotations(annotations.Personally(annotations.Pseudonym)),
-		field.String("outcome").Immutable().Comment("success or failure"),
-		field.String("method").Immutable().Comment("password"),
+		field.String("outcome").Immutable().Comment("success, failure, challenge (a second factor is wanted) or blocked"),
+		field.String("method").Immutable().Comment("password, magic_link, totp, backup_code"),
 		field.Bytes("ip_hash").Optional().Nillable().Immutable().Annotations(annotations.Personally(annotations.Pseudonym)),
 		field.Time("at").Immutable(),
 	}

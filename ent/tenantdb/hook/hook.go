@@ -32,6 +32,42 @@ func (f AuditFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Va
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.AuditMutation", m)
 }
 
+// The BackupCodeFunc type is an adapter to allow the use of ordinary
+// function as BackupCode mutator.
+type BackupCodeFunc func(context.Context, *tenantdb.BackupCodeMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f BackupCodeFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.BackupCodeMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.BackupCodeMutation", m)
+}
+
+// The EmailChangeFunc type is an adapter to allow the use of ordinary
+// function as EmailChange mutator.
+type EmailChangeFunc func(context.Context, *tenantdb.EmailChangeMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f EmailChangeFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.EmailChangeMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.EmailChangeMutation", m)
+}
+
+// The FactorResetFunc type is an adapter to allow the use of ordinary
+// function as FactorReset mutator.
+type FactorResetFunc func(context.Context, *tenantdb.FactorResetMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f FactorResetFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.FactorResetMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.FactorResetMutation", m)
+}
+
 // The IdempotencyMarkFunc type is an adapter to allow the use of ordinary
 // function as IdempotencyMark mutator.
 type IdempotencyMarkFunc func(context.Context, *tenantdb.IdempotencyMarkMutation) (tenantdb.Value, error)
@@ -56,6 +92,18 @@ func (f InvitationFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenant
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.InvitationMutation", m)
 }
 
+// The LoginCounterFunc type is an adapter to allow the use of ordinary
+// function as LoginCounter mutator.
+type LoginCounterFunc func(context.Context, *tenantdb.LoginCounterMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f LoginCounterFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.LoginCounterMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.LoginCounterMutation", m)
+}
+
 // The LoginEventFunc type is an adapter to allow the use of ordinary
 // function as LoginEvent mutator.
 type LoginEventFunc func(context.Context, *tenantdb.LoginEventMutation) (tenantdb.Value, error)
@@ -66,6 +114,30 @@ func (f LoginEventFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenant
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.LoginEventMutation", m)
+}
+
+// The MFAChallengeFunc type is an adapter to allow the use of ordinary
+// function as MFAChallenge mutator.
+type MFAChallengeFunc func(context.Context, *tenantdb.MFAChallengeMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f MFAChallengeFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.MFAChallengeMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.MFAChallengeMutation", m)
+}
+
+// The MagicLinkFunc type is an adapter to allow the use of ordinary
+// function as MagicLink mutator.
+type MagicLinkFunc func(context.Context, *tenantdb.MagicLinkMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f MagicLinkFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.MagicLinkMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.MagicLinkMutation", m)
 }
 
 // The OneTimeValueFunc type is an adapter to allow the use of ordinary
@@ -186,6 +258,18 @@ func (f SubjectKeyFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenant
 		return f(ctx, mv)
 	}
 	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.SubjectKeyMutation", m)
+}
+
+// The TOTPFactorFunc type is an adapter to allow the use of ordinary
+// function as TOTPFactor mutator.
+type TOTPFactorFunc func(context.Context, *tenantdb.TOTPFactorMutation) (tenantdb.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f TOTPFactorFunc) Mutate(ctx context.Context, m tenantdb.Mutation) (tenantdb.Value, error) {
+	if mv, ok := m.(*tenantdb.TOTPFactorMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *tenantdb.TOTPFactorMutation", m)
 }
 
 // The UserFunc type is an adapter to allow the use of ordinary

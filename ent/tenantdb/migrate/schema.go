@@ -104,6 +104,111 @@ var (
 			},
 		},
 	}
+	// BackupCodesColumns holds the columns for the "backup_codes" table.
+	BackupCodesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "row", Type: field.TypeString},
+		{Name: "code_hash", Type: field.TypeString},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "used_at", Type: field.TypeTime, Nullable: true},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// BackupCodesTable holds the schema information for the "backup_codes" table.
+	BackupCodesTable = &schema.Table{
+		Name:       "backup_codes",
+		Columns:    BackupCodesColumns,
+		PrimaryKey: []*schema.Column{BackupCodesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "backup_codes_users_backup_codes",
+				Columns:    []*schema.Column{BackupCodesColumns[5]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "backupcode_user_id_row",
+				Unique:  true,
+				Columns: []*schema.Column{BackupCodesColumns[5], BackupCodesColumns[1]},
+			},
+		},
+	}
+	// EmailChangesColumns holds the columns for the "email_changes" table.
+	EmailChangesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "old_email", Type: field.TypeBytes},
+		{Name: "new_email", Type: field.TypeBytes},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "expires_at", Type: field.TypeTime},
+		{Name: "confirmed_at", Type: field.TypeTime, Nullable: true},
+		{Name: "undone_at", Type: field.TypeTime, Nullable: true},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// EmailChangesTable holds the schema information for the "email_changes" table.
+	EmailChangesTable = &schema.Table{
+		Name:       "email_changes",
+		Columns:    EmailChangesColumns,
+		PrimaryKey: []*schema.Column{EmailChangesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "email_changes_users_email_changes",
+				Columns:    []*schema.Column{EmailChangesColumns[7]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "emailchange_user_id",
+				Unique:  false,
+				Columns: []*schema.Column{EmailChangesColumns[7]},
+			},
+			{
+				Name:    "emailchange_expires_at",
+				Unique:  false,
+				Columns: []*schema.Column{EmailChangesColumns[4]},
+			},
+		},
+	}
+	// FactorResetsColumns holds the columns for the "factor_resets" table.
+	FactorResetsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "requester_id", Type: field.TypeUUID},
+		{Name: "confirmer_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "by_operator", Type: field.TypeBool, Default: false},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "expires_at", Type: field.TypeTime},
+		{Name: "confirmed_at", Type: field.TypeTime, Nullable: true},
+		{Name: "cancelled_at", Type: field.TypeTime, Nullable: true},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// FactorResetsTable holds the schema information for the "factor_resets" table.
+	FactorResetsTable = &schema.Table{
+		Name:       "factor_resets",
+		Columns:    FactorResetsColumns,
+		PrimaryKey: []*schema.Column{FactorResetsColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "factor_resets_users_factor_resets",
+				Columns:    []*schema.Column{FactorResetsColumns[8]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "factorreset_created_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{FactorResetsColumns[4], FactorResetsColumns[0]},
+			},
+			{
+				Name:    "factorreset_user_id",
+				Unique:  false,
+				Columns: []*schema.Column{FactorResetsColumns[8]},
+			},
+		},
+	}
 	// IdempotencyMarksColumns holds the columns for the "idempotency_marks" table.
 	IdempotencyMarksColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -161,6 +266,39 @@ var (
 			},
 		},
 	}
+	// LoginCountersColumns holds the columns for the "login_counters" table.
+	LoginCountersColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "kind", Type: field.TypeString},
+		{Name: "subject_hash", Type: field.TypeBytes},
+		{Name: "user_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "failures", Type: field.TypeInt, Default: 0},
+		{Name: "blocked_until", Type: field.TypeTime, Nullable: true},
+		{Name: "updated_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+	}
+	// LoginCountersTable holds the schema information for the "login_counters" table.
+	LoginCountersTable = &schema.Table{
+		Name:       "login_counters",
+		Columns:    LoginCountersColumns,
+		PrimaryKey: []*schema.Column{LoginCountersColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "logincounter_subject_hash_kind",
+				Unique:  true,
+				Columns: []*schema.Column{LoginCountersColumns[2], LoginCountersColumns[1]},
+			},
+			{
+				Name:    "logincounter_updated_at",
+				Unique:  false,
+				Columns: []*schema.Column{LoginCountersColumns[6]},
+			},
+			{
+				Name:    "logincounter_user_id",
+				Unique:  false,
+				Columns: []*schema.Column{LoginCountersColumns[3]},
+			},
+		},
+	}
 	// LoginEventsColumns holds the columns for the "login_events" table.
 	LoginEventsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -189,6 +327,68 @@ var (
 			},
 		},
 	}
+	// MfaChallengesColumns holds the columns for the "mfa_challenges" table.
+	MfaChallengesColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "revision", Type: field.TypeInt64},
+		{Name: "amr", Type: field.TypeJSON},
+		{Name: "enrolling", Type: field.TypeBool, Default: false},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "expires_at", Type: field.TypeTime},
+		{Name: "user_id", Type: field.TypeUUID},
+	}
+	// MfaChallengesTable holds the schema information for the "mfa_challenges" table.
+	MfaChallengesTable = &schema.Table{
+		Name:       "mfa_challenges",
+		Columns:    MfaChallengesColumns,
+		PrimaryKey: []*schema.Column{MfaChallengesColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "mfa_challenges_users_challenges",
+				Columns:    []*schema.Column{MfaChallengesColumns[6]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+		Indexes: []*schema.Index{
+			{
+				Name:    "mfachallenge_user_id",
+				Unique:  false,
+				Columns: []*schema.Column{MfaChallengesColumns[6]},
+			},
+			{
+				Name:    "mfachallenge_expires_at",
+				Unique:  false,
+				Columns: []*schema.Column{MfaChallengesColumns[5]},
+			},
+		},
+	}
+	// MagicLinksColumns holds the columns for the "magic_links" table.
+	MagicLinksColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "address_hash", Type: field.TypeBytes},
+		{Name: "user_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "challenge", Type: field.TypeBytes},
+		{Name: "code_hash", Type: field.TypeBytes},
+		{Name: "tries", Type: field.TypeInt, Default: 0},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "expires_at", Type: field.TypeTime},
+		{Name: "approved_at", Type: field.TypeTime, Nullable: true},
+		{Name: "exchanged_at", Type: field.TypeTime, Nullable: true},
+	}
+	// MagicLinksTable holds the schema information for the "magic_links" table.
+	MagicLinksTable = &schema.Table{
+		Name:       "magic_links",
+		Columns:    MagicLinksColumns,
+		PrimaryKey: []*schema.Column{MagicLinksColumns[0]},
+		Indexes: []*schema.Index{
+			{
+				Name:    "magiclink_expires_at",
+				Unique:  false,
+				Columns: []*schema.Column{MagicLinksColumns[7]},
+			},
+		},
+	}
 	// OneTimeValuesColumns holds the columns for the "one_time_values" table.
 	OneTimeValuesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -198,6 +398,8 @@ var (
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
 		{Name: "expires_at", Type: field.TypeTime},
 		{Name: "used_at", Type: field.TypeTime, Nullable: true},
+		{Name: "successor_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "successor", Type: field.TypeBytes, Nullable: true},
 	}
 	// OneTimeValuesTable holds the schema information for the "one_time_values" table.
 	OneTimeValuesTable = &schema.Table{
@@ -426,10 +628,12 @@ var (
 	// SessionsColumns holds the columns for the "sessions" table.
 	SessionsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
+		{Name: "device", Type: field.TypeString, Default: ""},
 		{Name: "authenticated_at", Type: field.TypeTime},
 		{Name: "amr", Type: field.TypeJSON},
 		{Name: "aal", Type: field.TypeInt, Default: 1},
 		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "last_used_at", Type: field.TypeTime, Default: schema.Expr("now()")},
 		{Name: "expires_at", Type: field.TypeTime},
 		{Name: "revoked_at", Type: field.TypeTime, Nullable: true},
 		{Name: "user_id", Type: field.TypeUUID},
@@ -442,21 +646,26 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "sessions_users_sessions",
-				Columns:    []*schema.Column{SessionsColumns[7]},
+				Columns:    []*schema.Column{SessionsColumns[9]},
 				RefColumns: []*schema.Column{UsersColumns[0]},
 				OnDelete:   schema.Cascade,
 			},
 		},
 		Indexes: []*schema.Index{
 			{
-				Name:    "session_user_id",
+				Name:    "session_user_id_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{SessionsColumns[7]},
+				Columns: []*schema.Column{SessionsColumns[9], SessionsColumns[5], SessionsColumns[0]},
+			},
+			{
+				Name:    "session_user_id_last_used_at_id",
+				Unique:  false,
+				Columns: []*schema.Column{SessionsColumns[9], SessionsColumns[6], SessionsColumns[0]},
 			},
 			{
 				Name:    "session_expires_at",
 				Unique:  false,
-				Columns: []*schema.Column{SessionsColumns[5]},
+				Columns: []*schema.Column{SessionsColumns[7]},
 			},
 		},
 	}
@@ -485,6 +694,29 @@ var (
 		Columns:    SubjectKeysColumns,
 		PrimaryKey: []*schema.Column{SubjectKeysColumns[0]},
 	}
+	// TotpFactorsColumns holds the columns for the "totp_factors" table.
+	TotpFactorsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "secret", Type: field.TypeBytes},
+		{Name: "last_step", Type: field.TypeInt64, Default: 0},
+		{Name: "created_at", Type: field.TypeTime, Default: schema.Expr("now()")},
+		{Name: "confirmed_at", Type: field.TypeTime, Nullable: true},
+		{Name: "user_id", Type: field.TypeUUID, Unique: true},
+	}
+	// TotpFactorsTable holds the schema information for the "totp_factors" table.
+	TotpFactorsTable = &schema.Table{
+		Name:       "totp_factors",
+		Columns:    TotpFactorsColumns,
+		PrimaryKey: []*schema.Column{TotpFactorsColumns[0]},
+		ForeignKeys: []*schema.ForeignKey{
+			{
+				Symbol:     "totp_factors_users_totp_factor",
+				Columns:    []*schema.Column{TotpFactorsColumns[5]},
+				RefColumns: []*schema.Column{UsersColumns[0]},
+				OnDelete:   schema.Cascade,
+			},
+		},
+	}
 	// UsersColumns holds the columns for the "users" table.
 	UsersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -492,7 +724,13 @@ var (
 		{Name: "name", Type: field.TypeString, Collation: "C"},
 		{Name: "email", Type: field.TypeString, Collation: "C"},
 		{Name: "email_normalized", Type: field.TypeString, Unique: true},
+		{Name: "address_hash", Type: field.TypeBytes, Unique: true, Nullable: true},
 		{Name: "password_hash", Type: field.TypeString},
+		{Name: "password_short", Type: field.TypeBool, Default: false},
+		{Name: "password_locked", Type: field.TypeBool, Default: false},
+		{Name: "second_factor", Type: field.TypeBool, Default: false},
+		{Name: "factor_due_at", Type: field.TypeTime, Nullable: true},
+		{Name: "device_epoch", Type: field.TypeInt64, Default: 1},
 		{Name: "locale", Type: field.TypeString, Default: "en"},
 		{Name: "revision", Type: field.TypeInt64, Default: 1},
 		{Name: "version", Type: field.TypeInt64, Default: 1},
@@ -511,17 +749,17 @@ var (
 			{
 				Name:    "user_created_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{UsersColumns[11], UsersColumns[0]},
+				Columns: []*schema.Column{UsersColumns[17], UsersColumns[0]},
 			},
 			{
 				Name:    "user_updated_at_id",
 				Unique:  false,
-				Columns: []*schema.Column{UsersColumns[12], UsersColumns[0]},
+				Columns: []*schema.Column{UsersColumns[18], UsersColumns[0]},
 			},
 			{
 				Name:    "user_login_count_id",
 				Unique:  false,
-				Columns: []*schema.Column{UsersColumns[9], UsersColumns[0]},
+				Columns: []*schema.Column{UsersColumns[15], UsersColumns[0]},
 			},
 			{
 				Name:    "user_name_id",
@@ -572,9 +810,15 @@ var (
 	Tables = []*schema.Table{
 		APIKeysTable,
 		AuditLogTable,
+		BackupCodesTable,
+		EmailChangesTable,
+		FactorResetsTable,
 		IdempotencyMarksTable,
 		InvitationsTable,
+		LoginCountersTable,
 		LoginEventsTable,
+		MfaChallengesTable,
+		MagicLinksTable,
 		OneTimeValuesTable,
 		OperationsTable,
 		OutboxTable,
@@ -585,6 +829,7 @@ var (
 		SessionsTable,
 		SettingsTable,
 		SubjectKeysTable,
+		TotpFactorsTable,
 		UsersTable,
 		UserRolesTable,
 	}
@@ -599,14 +844,36 @@ func init() {
 	AuditLogTable.Annotation = &entsql.Annotation{
 		Table: "audit_log",
 	}
+	BackupCodesTable.ForeignKeys[0].RefTable = UsersTable
+	BackupCodesTable.Annotation = &entsql.Annotation{
+		Table: "backup_codes",
+	}
+	EmailChangesTable.ForeignKeys[0].RefTable = UsersTable
+	EmailChangesTable.Annotation = &entsql.Annotation{
+		Table: "email_changes",
+	}
+	FactorResetsTable.ForeignKeys[0].RefTable = UsersTable
+	FactorResetsTable.Annotation = &entsql.Annotation{
+		Table: "factor_resets",
+	}
 	IdempotencyMarksTable.Annotation = &entsql.Annotation{
 		Table: "idempotency_marks",
 	}
 	InvitationsTable.Annotation = &entsql.Annotation{
 		Table: "invitations",
 	}
+	LoginCountersTable.Annotation = &entsql.Annotation{
+		Table: "login_counters",
+	}
 	LoginEventsTable.Annotation = &entsql.Annotation{
 		Table: "login_events",
+	}
+	MfaChallengesTable.ForeignKeys[0].RefTable = UsersTable
+	MfaChallengesTable.Annotation = &entsql.Annotation{
+		Table: "mfa_challenges",
+	}
+	MagicLinksTable.Annotation = &entsql.Annotation{
+		Table: "magic_links",
 	}
 	OneTimeValuesTable.Annotation = &entsql.Annotation{
 		Table: "one_time_values",
@@ -643,6 +910,10 @@ func init() {
 	}
 	SubjectKeysTable.Annotation = &entsql.Annotation{
 		Table: "subject_keys",
+	}
+	TotpFactorsTable.ForeignKeys[0].RefTable = UsersTable
+	TotpFactorsTable.Annotation = &entsql.Annotation{
+		Table: "totp_factors",
 	}
 	UsersTable.Annotation = &entsql.Annotation{
 		Table: "users",

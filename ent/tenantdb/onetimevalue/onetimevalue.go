@@ -25,6 +25,10 @@ const (
 	FieldExpiresAt = "expires_at"
 	// FieldUsedAt holds the string denoting the used_at field in the database.
 	FieldUsedAt = "used_at"
+	// FieldSuccessorID holds the string denoting the successor_id field in the database.
+	FieldSuccessorID = "successor_id"
+	// FieldSuccessor holds the string denoting the successor field in the database.
+	FieldSuccessor = "successor"
 	// Table holds the table name of the onetimevalue in the database.
 	Table = "one_time_values"
 )
@@ -38,6 +42,8 @@ var Columns = []string{
 	FieldCreatedAt,
 	FieldExpiresAt,
 	FieldUsedAt,
+	FieldSuccessorID,
+	FieldSuccessor,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -86,4 +92,9 @@ func ByExpiresAt(opts ...sql.OrderTermOption) OrderOption {
 // ByUsedAt orders the results by the used_at field.
 func ByUsedAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldUsedAt, opts...).ToFunc()
+}
+
+// BySuccessorID orders the results by the successor_id field.
+func BySuccessorID(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldSuccessorID, opts...).ToFunc()
 }

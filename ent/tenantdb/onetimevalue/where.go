@@ -85,6 +85,16 @@ func UsedAt(v time.Time) predicate.OneTimeValue {
 	return predicate.OneTimeValue(sql.FieldEQ(FieldUsedAt, v))
 }
 
+// SuccessorID applies equality check predicate on the "successor_id" field. It's identical to SuccessorIDEQ.
+func SuccessorID(v uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldEQ(FieldSuccessorID, v))
+}
+
+// Successor applies equality check predicate on the "successor" field. It's identical to SuccessorEQ.
+func Successor(v []byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldEQ(FieldSuccessor, v))
+}
+
 // PurposeEQ applies the EQ predicate on the "purpose" field.
 func PurposeEQ(v string) predicate.OneTimeValue {
 	return predicate.OneTimeValue(sql.FieldEQ(FieldPurpose, v))
@@ -358,6 +368,106 @@ func UsedAtIsNil() predicate.OneTimeValue {
 // UsedAtNotNil applies the NotNil predicate on the "used_at" field.
 func UsedAtNotNil() predicate.OneTimeValue {
 	return predicate.OneTimeValue(sql.FieldNotNull(FieldUsedAt))
+}
+
+// SuccessorIDEQ applies the EQ predicate on the "successor_id" field.
+func SuccessorIDEQ(v uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldEQ(FieldSuccessorID, v))
+}
+
+// SuccessorIDNEQ applies the NEQ predicate on the "successor_id" field.
+func SuccessorIDNEQ(v uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldNEQ(FieldSuccessorID, v))
+}
+
+// SuccessorIDIn applies the In predicate on the "successor_id" field.
+func SuccessorIDIn(vs ...uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldIn(FieldSuccessorID, vs...))
+}
+
+// SuccessorIDNotIn applies the NotIn predicate on the "successor_id" field.
+func SuccessorIDNotIn(vs ...uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldNotIn(FieldSuccessorID, vs...))
+}
+
+// SuccessorIDGT applies the GT predicate on the "successor_id" field.
+func SuccessorIDGT(v uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldGT(FieldSuccessorID, v))
+}
+
+// SuccessorIDGTE applies the GTE predicate on the "successor_id" field.
+func SuccessorIDGTE(v uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldGTE(FieldSuccessorID, v))
+}
+
+// SuccessorIDLT applies the LT predicate on the "successor_id" field.
+func SuccessorIDLT(v uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldLT(FieldSuccessorID, v))
+}
+
+// SuccessorIDLTE applies the LTE predicate on the "successor_id" field.
+func SuccessorIDLTE(v uuid.UUID) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldLTE(FieldSuccessorID, v))
+}
+
+// SuccessorIDIsNil applies the IsNil predicate on the "successor_id" field.
+func SuccessorIDIsNil() predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldIsNull(FieldSuccessorID))
+}
+
+// SuccessorIDNotNil applies the NotNil predicate on the "successor_id" field.
+func SuccessorIDNotNil() predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldNotNull(FieldSuccessorID))
+}
+
+// SuccessorEQ applies the EQ predicate on the "successor" field.
+func SuccessorEQ(v []byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldEQ(FieldSuccessor, v))
+}
+
+// SuccessorNEQ applies the NEQ predicate on the "successor" field.
+func SuccessorNEQ(v []byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldNEQ(FieldSuccessor, v))
+}
+
+// SuccessorIn applies the In predicate on the "successor" field.
+func SuccessorIn(vs ...[]byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldIn(FieldSuccessor, vs...))
+}
+
+// SuccessorNotIn applies the NotIn predicate on the "successor" field.
+func SuccessorNotIn(vs ...[]byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldNotIn(FieldSuccessor, vs...))
+}
+
+// SuccessorGT applies the GT predicate on the "successor" field.
+func SuccessorGT(v []byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldGT(FieldSuccessor, v))
+}
+
+// SuccessorGTE applies the GTE predicate on the "successor" field.
+func SuccessorGTE(v []byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldGTE(FieldSuccessor, v))
+}
+
+// SuccessorLT applies the LT predicate on the "successor" field.
+func SuccessorLT(v []byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldLT(FieldSuccessor, v))
+}
+
+// SuccessorLTE applies the LTE predicate on the "successor" field.
+func SuccessorLTE(v []byte) predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldLTE(FieldSuccessor, v))
+}
+
+// SuccessorIsNil applies the IsNil predicate on the "successor" field.
+func SuccessorIsNil() predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldIsNull(FieldSuccessor))
+}
+
+// SuccessorNotNil applies the NotNil predicate on the "successor" field.
+func SuccessorNotNil() predicate.OneTimeValue {
+	return predicate.OneTimeValue(sql.FieldNotNull(FieldSuccessor))
 }
 
 // And groups predicates with the AND operator between them.

@@ -12,14 +12,32 @@ type APIKey func(*sql.Selector)
 // Audit is the predicate function for audit builders.
 type Audit func(*sql.Selector)
 
+// BackupCode is the predicate function for backupcode builders.
+type BackupCode func(*sql.Selector)
+
+// EmailChange is the predicate function for emailchange builders.
+type EmailChange func(*sql.Selector)
+
+// FactorReset is the predicate function for factorreset builders.
+type FactorReset func(*sql.Selector)
+
 // IdempotencyMark is the predicate function for idempotencymark builders.
 type IdempotencyMark func(*sql.Selector)
 
 // Invitation is the predicate function for invitation builders.
 type Invitation func(*sql.Selector)
 
+// LoginCounter is the predicate function for logincounter builders.
+type LoginCounter func(*sql.Selector)
+
 // LoginEvent is the predicate function for loginevent builders.
 type LoginEvent func(*sql.Selector)
+
+// MFAChallenge is the predicate function for mfachallenge builders.
+type MFAChallenge func(*sql.Selector)
+
+// MagicLink is the predicate function for magiclink builders.
+type MagicLink func(*sql.Selector)
 
 // OneTimeValue is the predicate function for onetimevalue builders.
 type OneTimeValue func(*sql.Selector)
@@ -50,6 +68,9 @@ type Settings func(*sql.Selector)
 
 // SubjectKey is the predicate function for subjectkey builders.
 type SubjectKey func(*sql.Selector)
+
+// TOTPFactor is the predicate function for totpfactor builders.
+type TOTPFactor func(*sql.Selector)
 
 // User is the predicate function for user builders.
 type User func(*sql.Selector)

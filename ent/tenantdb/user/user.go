@@ -22,8 +22,20 @@ const (
 	FieldEmail = "email"
 	// FieldEmailNormalized holds the string denoting the email_normalized field in the database.
 	FieldEmailNormalized = "email_normalized"
+	// FieldAddressHash holds the string denoting the address_hash field in the database.
+	FieldAddressHash = "address_hash"
 	// FieldPasswordHash holds the string denoting the password_hash field in the database.
 	FieldPasswordHash = "password_hash"
+	// FieldPasswordShort holds the string denoting the password_short field in the database.
+	FieldPasswordShort = "password_short"
+	// FieldPasswordLocked holds the string denoting the password_locked field in the database.
+	FieldPasswordLocked = "password_locked"
+	// FieldSecondFactor holds the string denoting the second_factor field in the database.
+	FieldSecondFactor = "second_factor"
+	// FieldFactorDueAt holds the string denoting the factor_due_at field in the database.
+	FieldFactorDueAt = "factor_due_at"
+	// FieldDeviceEpoch holds the string denoting the device_epoch field in the database.
+	FieldDeviceEpoch = "device_epoch"
 	// FieldLocale holds the string denoting the locale field in the database.
 	FieldLocale = "locale"
 	// FieldRevision holds the string denoting the revision field in the database.
@@ -46,6 +58,16 @@ const (
 	EdgeSessions = "sessions"
 	// EdgeKeys holds the string denoting the keys edge name in mutations.
 	EdgeKeys = "keys"
+	// EdgeTotpFactor holds the string denoting the totp_factor edge name in mutations.
+	EdgeTotpFactor = "totp_factor"
+	// EdgeBackupCodes holds the string denoting the backup_codes edge name in mutations.
+	EdgeBackupCodes = "backup_codes"
+	// EdgeChallenges holds the string denoting the challenges edge name in mutations.
+	EdgeChallenges = "challenges"
+	// EdgeFactorResets holds the string denoting the factor_resets edge name in mutations.
+	EdgeFactorResets = "factor_resets"
+	// EdgeEmailChanges holds the string denoting the email_changes edge name in mutations.
+	EdgeEmailChanges = "email_changes"
 	// EdgeUserRoles holds the string denoting the user_roles edge name in mutations.
 	EdgeUserRoles = "user_roles"
 	// Table holds the table name of the user in the database.
@@ -69,6 +91,41 @@ const (
 	KeysInverseTable = "api_keys"
 	// KeysColumn is the table column denoting the keys relation/edge.
 	KeysColumn = "user_id"
+	// TotpFactorTable is the table that holds the totp_factor relation/edge.
+	TotpFactorTable = "totp_factors"
+	// TotpFactorInverseTable is the table name for the TOTPFactor entity.
+	// It exists in this package in order to avoid circular dependency with the "totpfactor" package.
+	TotpFactorInverseTable = "totp_factors"
+	// TotpFactorColumn is the table column denoting the totp_factor relation/edge.
+	TotpFactorColumn = "user_id"
+	// BackupCodesTable is the table that holds the backup_codes relation/edge.
+	BackupCodesTable = "backup_codes"
+	// BackupCodesInverseTable is the table name for the BackupCode entity.
+	// It exists in this package in order to avoid circular dependency with the "backupcode" package.
+	BackupCodesInverseTable = "backup_codes"
+	// BackupCodesColumn is the table column denoting the backup_codes relation/edge.
+	BackupCodesColumn = "user_id"
+	// ChallengesTable is the table that holds the challenges relation/edge.
+	ChallengesTable = "mfa_challenges"
+	// ChallengesInverseTable is the table name for the MFAChallenge entity.
+	// It exists in this package in order to avoid circular dependency with the "mfachallenge" package.
+	ChallengesInverseTable = "mfa_challenges"
+	// ChallengesColumn is the table column denoting the challenges relation/edge.
+	ChallengesColumn = "user_id"
+	// FactorResetsTable is the table that holds the factor_resets relation/edge.
+	FactorResetsTable = "factor_resets"
+	// FactorResetsInverseTable is the table name for the FactorReset entity.
+	// It exists in this package in order to avoid circular dependency with the "factorreset" package.
+	FactorResetsInverseTable = "factor_resets"
+	// FactorResetsColumn is the table column denoting the factor_resets relation/edge.
+	FactorResetsColumn = "user_id"
+	// EmailChangesTable is the table that holds the email_changes relation/edge.
+	EmailChangesTable = "email_changes"
+	// EmailChangesInverseTable is the table name for the EmailChange entity.
+	// It exists in this package in order to avoid circular dependency with the "emailchange" package.
+	EmailChangesInverseTable = "email_changes"
+	// EmailChangesColumn is the table column denoting the email_changes relation/edge.
+	EmailChangesColumn = "user_id"
 	// UserRolesTable is the table that holds the user_roles relation/edge.
 	UserRolesTable = "user_roles"
 	// UserRolesInverseTable is the table name for the UserRole entity.
@@ -85,7 +142,13 @@ var Columns = []string{
 	FieldName,
 	FieldEmail,
 	FieldEmailNormalized,
+	FieldAddressHash,
 	FieldPasswordHash,
+	FieldPasswordShort,
+	FieldPasswordLocked,
+	FieldSecondFactor,
+	FieldFactorDueAt,
+	FieldDeviceEpoch,
 	FieldLocale,
 	FieldRevision,
 	FieldVersion,
@@ -113,6 +176,14 @@ func ValidColumn(column string) bool {
 }
 
 var (
+	// DefaultPasswordShort holds the default value on creation for the "password_short" field.
+	DefaultPasswordShort bool
+	// DefaultPasswordLocked holds the default value on creation for the "password_locked" field.
+	DefaultPasswordLocked bool
+	// DefaultSecondFactor holds the default value on creation for the "second_factor" field.
+	DefaultSecondFactor bool
+	// DefaultDeviceEpoch holds the default value on creation for the "device_epoch" field.
+	DefaultDeviceEpoch int64
 	// DefaultLocale holds the default value on creation for the "locale" field.
 	DefaultLocale string
 	// DefaultRevision holds the default value on creation for the "revision" field.
@@ -158,6 +229,31 @@ func ByEmailNormalized(opts ...sql.OrderTermOption) OrderOption {
 // ByPasswordHash orders the results by the password_hash field.
 func ByPasswordHash(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldPasswordHash, opts...).ToFunc()
+}
+
+// ByPasswordShort orders the results by the password_short field.
+func ByPasswordShort(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldPasswordShort, opts...).ToFunc()
+}
+
+// ByPasswordLocked orders the results by the password_locked field.
+func ByPasswordLocked(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldPasswordLocked, opts...).ToFunc()
+}
+
+// BySecondFactor orders the results by the second_factor field.
+func BySecondFactor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldSecondFactor, opts...).ToFunc()
+}
+
+// ByFactorDueAt orders the results by the factor_due_at field.
+func ByFactorDueAt(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldFactorDueAt, opts...).ToFunc()
+}
+
+// ByDeviceEpoch orders the results by the device_epoch field.
+func ByDeviceEpoch(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldDeviceEpoch, opts...).ToFunc()
 }
 
 // ByLocale orders the results by the locale field.
@@ -242,6 +338,69 @@ func ByKeys(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
 	}
 }
 
+// ByTotpFactorField orders the results by totp_factor field.
+func ByTotpFactorField(field string, opts ...sql.OrderTermOption) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborTerms(s, newTotpFactorStep(), sql.OrderByField(field, opts...))
+	}
+}
+
+// ByBackupCodesCount orders the results by backup_codes count.
+func ByBackupCodesCount(opts ...sql.OrderTermOption) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborsCount(s, newBackupCodesStep(), opts...)
+	}
+}
+
+// ByBackupCodes orders the results by backup_codes terms.
+func ByBackupCodes(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborTerms(s, newBackupCodesStep(), append([]sql.OrderTerm{term}, terms...)...)
+	}
+}
+
+// ByChallengesCount orders the results by challenges count.
+func ByChallengesCount(opts ...sql.OrderTermOption) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborsCount(s, newChallengesStep(), opts...)
+	}
+}
+
+// ByChallenges orders the results by challenges terms.
+func ByChallenges(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborTerms(s, newChallengesStep(), append([]sql.OrderTerm{term}, terms...)...)
+	}
+}
+
+// ByFactorResetsCount orders the results by factor_resets count.
+func ByFactorResetsCount(opts ...sql.OrderTermOption) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborsCount(s, newFactorResetsStep(), opts...)
+	}
+}
+
+// ByFactorResets orders the results by factor_resets terms.
+func ByFactorResets(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborTerms(s, newFactorResetsStep(), append([]sql.OrderTerm{term}, terms...)...)
+	}
+}
+
+// ByEmailChangesCount orders the results by email_changes count.
+func ByEmailChangesCount(opts ...sql.OrderTermOption) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborsCount(s, newEmailChangesStep(), opts...)
+	}
+}
+
+// ByEmailChanges orders the results by email_changes terms.
+func ByEmailChanges(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
+	return func(s *sql.Selector) {
+		sqlgraph.OrderByNeighborTerms(s, newEmailChangesStep(), append([]sql.OrderTerm{term}, terms...)...)
+	}
+}
+
 // ByUserRolesCount orders the results by user_roles count.
 func ByUserRolesCount(opts ...sql.OrderTermOption) OrderOption {
 	return func(s *sql.Selector) {
@@ -274,6 +433,41 @@ func newKeysStep() *sqlgraph.Step {
 		sqlgraph.From(Table, FieldID),
 		sqlgraph.To(KeysInverseTable, FieldID),
 		sqlgraph.Edge(sqlgraph.O2M, false, KeysTable, KeysColumn),
+	)
+}
+func newTotpFactorStep() *sqlgraph.Step {
+	return sqlgraph.NewStep(
+		sqlgraph.From(Table, FieldID),
+		sqlgraph.To(TotpFactorInverseTable, FieldID),
+		sqlgraph.Edge(sqlgraph.O2O, false, TotpFactorTable, TotpFactorColumn),
+	)
+}
+func newBackupCodesStep() *sqlgraph.Step {
+	return sqlgraph.NewStep(
+		sqlgraph.From(Table, FieldID),
+		sqlgraph.To(BackupCodesInverseTable, FieldID),
+		sqlgraph.Edge(sqlgraph.O2M, false, BackupCodesTable, BackupCodesColumn),
+	)
+}
+func newChallengesStep() *sqlgraph.Step {
+	return sqlgraph.NewStep(
+		sqlgraph.From(Table, FieldID),
+		sqlgraph.To(ChallengesInverseTable, FieldID),
+		sqlgraph.Edge(sqlgraph.O2M, false, ChallengesTable, ChallengesColumn),
+	)
+}
+func newFactorResetsStep() *sqlgraph.Step {
+	return sqlgraph.NewStep(
+		sqlgraph.From(Table, FieldID),
+		sqlgraph.To(FactorResetsInverseTable, FieldID),
+		sqlgraph.Edge(sqlgraph.O2M, false, FactorResetsTable, FactorResetsColumn),
+	)
+}
+func newEmailChangesStep() *sqlgraph.Step {
+	return sqlgraph.NewStep(
+		sqlgraph.From(Table, FieldID),
+		sqlgraph.To(EmailChangesInverseTable, FieldID),
+		sqlgraph.Edge(sqlgraph.O2M, false, EmailChangesTable, EmailChangesColumn),
 	)
 }
 func newUserRolesStep() *sqlgraph.Step {

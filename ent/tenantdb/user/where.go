@@ -76,9 +76,39 @@ func EmailNormalized(v string) predicate.User {
 	return predicate.User(sql.FieldEQ(FieldEmailNormalized, v))
 }
 
+// AddressHash applies equality check predicate on the "address_hash" field. It's identical to AddressHashEQ.
+func AddressHash(v []byte) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldAddressHash, v))
+}
+
 // PasswordHash applies equality check predicate on the "password_hash" field. It's identical to PasswordHashEQ.
 func PasswordHash(v string) predicate.User {
 	return predicate.User(sql.FieldEQ(FieldPasswordHash, v))
+}
+
+// PasswordShort applies equality check predicate on the "password_short" field. It's identical to PasswordShortEQ.
+func PasswordShort(v bool) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldPasswordShort, v))
+}
+
+// PasswordLocked applies equality check predicate on the "password_locked" field. It's identical to PasswordLockedEQ.
+func PasswordLocked(v bool) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldPasswordLocked, v))
+}
+
+// SecondFactor applies equality check predicate on the "second_factor" field. It's identical to SecondFactorEQ.
+func SecondFactor(v bool) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldSecondFactor, v))
+}
+
+// FactorDueAt applies equality check predicate on the "factor_due_at" field. It's identical to FactorDueAtEQ.
+func FactorDueAt(v time.Time) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldFactorDueAt, v))
+}
+
+// DeviceEpoch applies equality check predicate on the "device_epoch" field. It's identical to DeviceEpochEQ.
+func DeviceEpoch(v int64) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldDeviceEpoch, v))
 }
 
 // Locale applies equality check predicate on the "locale" field. It's identical to LocaleEQ.
@@ -356,6 +386,56 @@ func EmailNormalizedContainsFold(v string) predicate.User {
 	return predicate.User(sql.FieldContainsFold(FieldEmailNormalized, v))
 }
 
+// AddressHashEQ applies the EQ predicate on the "address_hash" field.
+func AddressHashEQ(v []byte) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldAddressHash, v))
+}
+
+// AddressHashNEQ applies the NEQ predicate on the "address_hash" field.
+func AddressHashNEQ(v []byte) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldAddressHash, v))
+}
+
+// AddressHashIn applies the In predicate on the "address_hash" field.
+func AddressHashIn(vs ...[]byte) predicate.User {
+	return predicate.User(sql.FieldIn(FieldAddressHash, vs...))
+}
+
+// AddressHashNotIn applies the NotIn predicate on the "address_hash" field.
+func AddressHashNotIn(vs ...[]byte) predicate.User {
+	return predicate.User(sql.FieldNotIn(FieldAddressHash, vs...))
+}
+
+// AddressHashGT applies the GT predicate on the "address_hash" field.
+func AddressHashGT(v []byte) predicate.User {
+	return predicate.User(sql.FieldGT(FieldAddressHash, v))
+}
+
+// AddressHashGTE applies the GTE predicate on the "address_hash" field.
+func AddressHashGTE(v []byte) predicate.User {
+	return predicate.User(sql.FieldGTE(FieldAddressHash, v))
+}
+
+// AddressHashLT applies the LT predicate on the "address_hash" field.
+func AddressHashLT(v []byte) predicate.User {
+	return predicate.User(sql.FieldLT(FieldAddressHash, v))
+}
+
+// AddressHashLTE applies the LTE predicate on the "address_hash" field.
+func AddressHashLTE(v []byte) predicate.User {
+	return predicate.User(sql.FieldLTE(FieldAddressHash, v))
+}
+
+// AddressHashIsNil applies the IsNil predicate on the "address_hash" field.
+func AddressHashIsNil() predicate.User {
+	return predicate.User(sql.FieldIsNull(FieldAddressHash))
+}
+
+// AddressHashNotNil applies the NotNil predicate on the "address_hash" field.
+func AddressHashNotNil() predicate.User {
+	return predicate.User(sql.FieldNotNull(FieldAddressHash))
+}
+
 // PasswordHashEQ applies the EQ predicate on the "password_hash" field.
 func PasswordHashEQ(v string) predicate.User {
 	return predicate.User(sql.FieldEQ(FieldPasswordHash, v))
@@ -419,6 +499,126 @@ func PasswordHashEqualFold(v string) predicate.User {
 // PasswordHashContainsFold applies the ContainsFold predicate on the "password_hash" field.
 func PasswordHashContainsFold(v string) predicate.User {
 	return predicate.User(sql.FieldContainsFold(FieldPasswordHash, v))
+}
+
+// PasswordShortEQ applies the EQ predicate on the "password_short" field.
+func PasswordShortEQ(v bool) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldPasswordShort, v))
+}
+
+// PasswordShortNEQ applies the NEQ predicate on the "password_short" field.
+func PasswordShortNEQ(v bool) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldPasswordShort, v))
+}
+
+// PasswordLockedEQ applies the EQ predicate on the "password_locked" field.
+func PasswordLockedEQ(v bool) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldPasswordLocked, v))
+}
+
+// PasswordLockedNEQ applies the NEQ predicate on the "password_locked" field.
+func PasswordLockedNEQ(v bool) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldPasswordLocked, v))
+}
+
+// SecondFactorEQ applies the EQ predicate on the "second_factor" field.
+func SecondFactorEQ(v bool) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldSecondFactor, v))
+}
+
+// SecondFactorNEQ applies the NEQ predicate on the "second_factor" field.
+func SecondFactorNEQ(v bool) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldSecondFactor, v))
+}
+
+// FactorDueAtEQ applies the EQ predicate on the "factor_due_at" field.
+func FactorDueAtEQ(v time.Time) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldFactorDueAt, v))
+}
+
+// FactorDueAtNEQ applies the NEQ predicate on the "factor_due_at" field.
+func FactorDueAtNEQ(v time.Time) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldFactorDueAt, v))
+}
+
+// FactorDueAtIn applies the In predicate on the "factor_due_at" field.
+func FactorDueAtIn(vs ...time.Time) predicate.User {
+	return predicate.User(sql.FieldIn(FieldFactorDueAt, vs...))
+}
+
+// FactorDueAtNotIn applies the NotIn predicate on the "factor_due_at" field.
+func FactorDueAtNotIn(vs ...time.Time) predicate.User {
+	return predicate.User(sql.FieldNotIn(FieldFactorDueAt, vs...))
+}
+
+// FactorDueAtGT applies the GT predicate on the "factor_due_at" field.
+func FactorDueAtGT(v time.Time) predicate.User {
+	return predicate.User(sql.FieldGT(FieldFactorDueAt, v))
+}
+
+// FactorDueAtGTE applies the GTE predicate on the "factor_due_at" field.
+func FactorDueAtGTE(v time.Time) predicate.User {
+	return predicate.User(sql.FieldGTE(FieldFactorDueAt, v))
+}
+
+// FactorDueAtLT applies the LT predicate on the "factor_due_at" field.
+func FactorDueAtLT(v time.Time) predicate.User {
+	return predicate.User(sql.FieldLT(FieldFactorDueAt, v))
+}
+
+// FactorDueAtLTE applies the LTE predicate on the "factor_due_at" field.
+func FactorDueAtLTE(v time.Time) predicate.User {
+	return predicate.User(sql.FieldLTE(FieldFactorDueAt, v))
+}
+
+// FactorDueAtIsNil applies the IsNil predicate on the "factor_due_at" field.
+func FactorDueAtIsNil() predicate.User {
+	return predicate.User(sql.FieldIsNull(FieldFactorDueAt))
+}
+
+// FactorDueAtNotNil applies the NotNil predicate on the "factor_due_at" field.
+func FactorDueAtNotNil() predicate.User {
+	return predicate.User(sql.FieldNotNull(FieldFactorDueAt))
+}
+
+// DeviceEpochEQ applies the EQ predicate on the "device_epoch" field.
+func DeviceEpochEQ(v int64) predicate.User {
+	return predicate.User(sql.FieldEQ(FieldDeviceEpoch, v))
+}
+
+// DeviceEpochNEQ applies the NEQ predicate on the "device_epoch" field.
+func DeviceEpochNEQ(v int64) predicate.User {
+	return predicate.User(sql.FieldNEQ(FieldDeviceEpoch, v))
+}
+
+// DeviceEpochIn applies the In predicate on the "device_epoch" field.
+func DeviceEpochIn(vs ...int64) predicate.User {
+	return predicate.User(sql.FieldIn(FieldDeviceEpoch, vs...))
+}
+
+// DeviceEpochNotIn applies the NotIn predicate on the "device_epoch" field.
+func DeviceEpochNotIn(vs ...int64) predicate.User {
+	return predicate.User(sql.FieldNotIn(FieldDeviceEpoch, vs...))
+}
+
+// DeviceEpochGT applies the GT predicate on the "device_epoch" field.
+func DeviceEpochGT(v int64) predicate.User {
+	return predicate.User(sql.FieldGT(FieldDeviceEpoch, v))
+}
+
+// DeviceEpochGTE applies the GTE predicate on the "device_epoch" field.
+func DeviceEpochGTE(v int64) predicate.User {
+	return predicate.User(sql.FieldGTE(FieldDeviceEpoch, v))
+}
+
+// DeviceEpochLT applies the LT predicate on the "device_epoch" field.
+func DeviceEpochLT(v int64) predicate.User {
+	return predicate.User(sql.FieldLT(FieldDeviceEpoch, v))
+}
+
+// DeviceEpochLTE applies the LTE predicate on the "device_epoch" field.
+func DeviceEpochLTE(v int64) predicate.User {
+	return predicate.User(sql.FieldLTE(FieldDeviceEpoch, v))
 }
 
 // LocaleEQ applies the EQ predicate on the "locale" field.
@@ -847,6 +1047,121 @@ func HasKeys() predicate.User {
 func HasKeysWith(preds ...predicate.APIKey) predicate.User {
 	return predicate.User(func(s *sql.Selector) {
 		step := newKeysStep()
+		sqlgraph.HasNeighborsWith(s, step, func(s *sql.Selector) {
+			for _, p := range preds {
+				p(s)
+			}
+		})
+	})
+}
+
+// HasTotpFactor applies the HasEdge predicate on the "totp_factor" edge.
+func HasTotpFactor() predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := sqlgraph.NewStep(
+			sqlgraph.From(Table, FieldID),
+			sqlgraph.Edge(sqlgraph.O2O, false, TotpFactorTable, TotpFactorColumn),
+		)
+		sqlgraph.HasNeighbors(s, step)
+	})
+}
+
+// HasTotpFactorWith applies the HasEdge predicate on the "totp_factor" edge with a given conditions (other predicates).
+func HasTotpFactorWith(preds ...predicate.TOTPFactor) predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := newTotpFactorStep()
+		sqlgraph.HasNeighborsWith(s, step, func(s *sql.Selector) {
+			for _, p := range preds {
+				p(s)
+			}
+		})
+	})
+}
+
+// HasBackupCodes applies the HasEdge predicate on the "backup_codes" edge.
+func HasBackupCodes() predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := sqlgraph.NewStep(
+			sqlgraph.From(Table, FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, BackupCodesTable, BackupCodesColumn),
+		)
+		sqlgraph.HasNeighbors(s, step)
+	})
+}
+
+// HasBackupCodesWith applies the HasEdge predicate on the "backup_codes" edge with a given conditions (other predicates).
+func HasBackupCodesWith(preds ...predicate.BackupCode) predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := newBackupCodesStep()
+		sqlgraph.HasNeighborsWith(s, step, func(s *sql.Selector) {
+			for _, p := range preds {
+				p(s)
+			}
+		})
+	})
+}
+
+// HasChallenges applies the HasEdge predicate on the "challenges" edge.
+func HasChallenges() predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := sqlgraph.NewStep(
+			sqlgraph.From(Table, FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, ChallengesTable, ChallengesColumn),
+		)
+		sqlgraph.HasNeighbors(s, step)
+	})
+}
+
+// HasChallengesWith applies the HasEdge predicate on the "challenges" edge with a given conditions (other predicates).
+func HasChallengesWith(preds ...predicate.MFAChallenge) predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := newChallengesStep()
+		sqlgraph.HasNeighborsWith(s, step, func(s *sql.Selector) {
+			for _, p := range preds {
+				p(s)
+			}
+		})
+	})
+}
+
+// HasFactorResets applies the HasEdge predicate on the "factor_resets" edge.
+func HasFactorResets() predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := sqlgraph.NewStep(
+			sqlgraph.From(Table, FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, FactorResetsTable, FactorResetsColumn),
+		)
+		sqlgraph.HasNeighbors(s, step)
+	})
+}
+
+// HasFactorResetsWith applies the HasEdge predicate on the "factor_resets" edge with a given conditions (other predicates).
+func HasFactorResetsWith(preds ...predicate.FactorReset) predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := newFactorResetsStep()
+		sqlgraph.HasNeighborsWith(s, step, func(s *sql.Selector) {
+			for _, p := range preds {
+				p(s)
+			}
+		})
+	})
+}
+
+// HasEmailChanges applies the HasEdge predicate on the "email_changes" edge.
+func HasEmailChanges() predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := sqlgraph.NewStep(
+			sqlgraph.From(Table, FieldID),
+			sqlgraph.Edge(sqlgraph.O2M, false, EmailChangesTable, EmailChangesColumn),
+		)
+		sqlgraph.HasNeighbors(s, step)
+	})
+}
+
+// HasEmailChangesWith applies the HasEdge predicate on the "email_changes" edge with a given conditions (other predicates).
+func HasEmailChangesWith(preds ...predicate.EmailChange) predicate.User {
+	return predicate.User(func(s *sql.Selector) {
+		step := newEmailChangesStep()
 		sqlgraph.HasNeighborsWith(s, step, func(s *sql.Selector) {
 			for _, p := range preds {
 				p(s)

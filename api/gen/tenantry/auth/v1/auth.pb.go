@@ -336,6 +336,7 @@ func (x *LoginRequest) GetPassword() string {
 	return ""
 }
 
+// LoginResponse holds tokens, or a challenge and nothing else.
 type LoginResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// JWT of type at+jwt (RFC 9068), EdDSA.
@@ -348,8 +349,20 @@ type LoginResponse struct {
 	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// When the session ends at the latest.
 	SessionExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=session_expire_time,json=sessionExpireTime,proto3" json:"session_expire_time,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Changes for new tokens at Refresh, once; 43 characters of base64url. Keep it
+	// where scripts of other sites cannot read it.
+	RefreshToken string `protobuf:"bytes,6,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	// When the refresh token, and with it an idle session, ends.
+	RefreshExpireTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=refresh_expire_time,json=refreshExpireTime,proto3" json:"refresh_expire_time,omitempty"`
+	// Makes this device known at the next login: send it as the header
+	// Tenantry-Device. A known device is not locked out by strangers' failures.
+	DeviceToken string `protobuf:"bytes,8,opt,name=device_token,json=deviceToken,proto3" json:"device_token,omitempty"`
+	// Set when a second factor must be enrolled until then.
+	FactorDueTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=factor_due_time,json=factorDueTime,proto3" json:"factor_due_time,omitempty"`
+	// Set when something is missing; every other field is empty then.
+	Challenge     *MfaChallenge `protobuf:"bytes,10,opt,name=challenge,proto3" json:"challenge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LoginResponse) Reset() {
@@ -417,6 +430,332 @@ func (x *LoginResponse) GetSessionExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *LoginResponse) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+func (x *LoginResponse) GetRefreshExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RefreshExpireTime
+	}
+	return nil
+}
+
+func (x *LoginResponse) GetDeviceToken() string {
+	if x != nil {
+		return x.DeviceToken
+	}
+	return ""
+}
+
+func (x *LoginResponse) GetFactorDueTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FactorDueTime
+	}
+	return nil
+}
+
+func (x *LoginResponse) GetChallenge() *MfaChallenge {
+	if x != nil {
+		return x.Challenge
+	}
+	return nil
+}
+
+// MfaChallenge asks for a second factor.
+type MfaChallenge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the login that waits; 43 characters of base64url, good once.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// What may answer it: "totp" and "backup_code", or "enroll" when the account
+	// must have a factor and has none.
+	Methods []string `protobuf:"bytes,2,rep,name=methods,proto3" json:"methods,omitempty"`
+	// When it ends: after 5 minutes.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MfaChallenge) Reset() {
+	*x = MfaChallenge{}
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MfaChallenge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MfaChallenge) ProtoMessage() {}
+
+func (x *MfaChallenge) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MfaChallenge.ProtoReflect.Descriptor instead.
+func (*MfaChallenge) Descriptor() ([]byte, []int) {
+	return file_tenantry_auth_v1_auth_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *MfaChallenge) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *MfaChallenge) GetMethods() []string {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *MfaChallenge) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+type RefreshRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 43 characters of base64url.
+	RefreshToken  string `protobuf:"bytes,1,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshRequest) Reset() {
+	*x = RefreshRequest{}
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshRequest) ProtoMessage() {}
+
+func (x *RefreshRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshRequest.ProtoReflect.Descriptor instead.
+func (*RefreshRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_auth_v1_auth_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RefreshRequest) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+// TokenResponse renews the tokens of a session.
+type TokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// JWT of type at+jwt (RFC 9068), EdDSA.
+	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
+	// "Bearer".
+	TokenType string `protobuf:"bytes,2,opt,name=token_type,json=tokenType,proto3" json:"token_type,omitempty"`
+	// Seconds until the access token expires.
+	ExpiresIn int32 `protobuf:"varint,3,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	// The session's id, a UUID.
+	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// When the session ends at the latest.
+	SessionExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=session_expire_time,json=sessionExpireTime,proto3" json:"session_expire_time,omitempty"`
+	// The successor of the refresh token; empty where the one before stays good.
+	RefreshToken string `protobuf:"bytes,6,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	// When the refresh token ends; absent where the one before stays good.
+	RefreshExpireTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=refresh_expire_time,json=refreshExpireTime,proto3" json:"refresh_expire_time,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *TokenResponse) Reset() {
+	*x = TokenResponse{}
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenResponse) ProtoMessage() {}
+
+func (x *TokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenResponse.ProtoReflect.Descriptor instead.
+func (*TokenResponse) Descriptor() ([]byte, []int) {
+	return file_tenantry_auth_v1_auth_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *TokenResponse) GetAccessToken() string {
+	if x != nil {
+		return x.AccessToken
+	}
+	return ""
+}
+
+func (x *TokenResponse) GetTokenType() string {
+	if x != nil {
+		return x.TokenType
+	}
+	return ""
+}
+
+func (x *TokenResponse) GetExpiresIn() int32 {
+	if x != nil {
+		return x.ExpiresIn
+	}
+	return 0
+}
+
+func (x *TokenResponse) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *TokenResponse) GetSessionExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SessionExpireTime
+	}
+	return nil
+}
+
+func (x *TokenResponse) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+func (x *TokenResponse) GetRefreshExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RefreshExpireTime
+	}
+	return nil
+}
+
+type LogoutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 43 characters of base64url.
+	RefreshToken  string `protobuf:"bytes,1,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogoutRequest) Reset() {
+	*x = LogoutRequest{}
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogoutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogoutRequest) ProtoMessage() {}
+
+func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogoutRequest.ProtoReflect.Descriptor instead.
+func (*LogoutRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_auth_v1_auth_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LogoutRequest) GetRefreshToken() string {
+	if x != nil {
+		return x.RefreshToken
+	}
+	return ""
+}
+
+type LogoutResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogoutResponse) Reset() {
+	*x = LogoutResponse{}
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogoutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogoutResponse) ProtoMessage() {}
+
+func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_auth_v1_auth_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogoutResponse.ProtoReflect.Descriptor instead.
+func (*LogoutResponse) Descriptor() ([]byte, []int) {
+	return file_tenantry_auth_v1_auth_proto_rawDescGZIP(), []int{12}
+}
+
 var File_tenantry_auth_v1_auth_proto protoreflect.FileDescriptor
 
 const file_tenantry_auth_v1_auth_proto_rawDesc = "" +
@@ -441,7 +780,7 @@ const file_tenantry_auth_v1_auth_proto_rawDesc = "" +
 	"\x05email\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xfe\x01R\x05email\x12&\n" +
 	"\bpassword\x18\x02 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\bR\bpassword\"\xdb\x01\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\bR\bpassword\"\xf1\x03\n" +
 	"\rLoginResponse\x12!\n" +
 	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x1d\n" +
 	"\n" +
@@ -450,12 +789,43 @@ const file_tenantry_auth_v1_auth_proto_rawDesc = "" +
 	"expires_in\x18\x03 \x01(\x05R\texpiresIn\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x04 \x01(\tR\tsessionId\x12J\n" +
-	"\x13session_expire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime2\x9a\x05\n" +
+	"\x13session_expire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12#\n" +
+	"\rrefresh_token\x18\x06 \x01(\tR\frefreshToken\x12J\n" +
+	"\x13refresh_expire_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x11refreshExpireTime\x12!\n" +
+	"\fdevice_token\x18\b \x01(\tR\vdeviceToken\x12B\n" +
+	"\x0ffactor_due_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\rfactorDueTime\x12<\n" +
+	"\tchallenge\x18\n" +
+	" \x01(\v2\x1e.tenantry.auth.v1.MfaChallengeR\tchallenge\"{\n" +
+	"\fMfaChallenge\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n" +
+	"\amethods\x18\x02 \x03(\tR\amethods\x12;\n" +
+	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"A\n" +
+	"\x0eRefreshRequest\x12/\n" +
+	"\rrefresh_token\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\frefreshToken\"\xcc\x02\n" +
+	"\rTokenResponse\x12!\n" +
+	"\faccess_token\x18\x01 \x01(\tR\vaccessToken\x12\x1d\n" +
+	"\n" +
+	"token_type\x18\x02 \x01(\tR\ttokenType\x12\x1d\n" +
+	"\n" +
+	"expires_in\x18\x03 \x01(\x05R\texpiresIn\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x04 \x01(\tR\tsessionId\x12J\n" +
+	"\x13session_expire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x11sessionExpireTime\x12#\n" +
+	"\rrefresh_token\x18\x06 \x01(\tR\frefreshToken\x12J\n" +
+	"\x13refresh_expire_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x11refreshExpireTime\"@\n" +
+	"\rLogoutRequest\x12/\n" +
+	"\rrefresh_token\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\frefreshToken\"\x10\n" +
+	"\x0eLogoutResponse2\xaf\a\n" +
 	"\vAuthService\x12\x99\x01\n" +
 	"\bRegister\x12!.tenantry.auth.v1.RegisterRequest\x1a\".tenantry.auth.v1.RegisterResponse\"F\xaa\xbb\x18&\b\x02\x12\x01\x01(\x030\x01:\x16registration.requestedJ\x03fg\x1a\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/auth/register\x12\x9f\x01\n" +
 	"\vVerifyEmail\x12$.tenantry.auth.v1.VerifyEmailRequest\x1a%.tenantry.auth.v1.VerifyEmailResponse\"C\xaa\xbb\x18\x1f\b\x02\x12\x01\x01(\x030\x01:\x0fuser.registeredJ\x03ehi\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/auth/verify-email\x12\xc4\x01\n" +
 	"\x12ResendVerification\x12+.tenantry.auth.v1.ResendVerificationRequest\x1a,.tenantry.auth.v1.ResendVerificationResponse\"S\xaa\xbb\x18(\b\x02\x12\x01\x01(\x030\x01:\x1dregistration.resend_requested\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/auth/resend-verification\x12\x85\x01\n" +
-	"\x05Login\x12\x1e.tenantry.auth.v1.LoginRequest\x1a\x1f.tenantry.auth.v1.LoginResponse\";\xaa\xbb\x18\x1e\b\x02\x12\x01\x01(\x030\x01:\x0fsession.createdJ\x02\x19\x1a\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/auth/loginB\xad\x01\n" +
+	"\x05Login\x12\x1e.tenantry.auth.v1.LoginRequest\x1a\x1f.tenantry.auth.v1.LoginResponse\";\xaa\xbb\x18\x1e\b\x02\x12\x01\x01(\x030\x01:\x0fsession.createdJ\x02\x19\x1a\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/auth/login\x12\x8c\x01\n" +
+	"\aRefresh\x12 .tenantry.auth.v1.RefreshRequest\x1a\x1f.tenantry.auth.v1.TokenResponse\">\xaa\xbb\x18\x1f\b\x02\x12\x01\x01(\x020\x01:\x11session.refreshedJ\x01 \x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/auth/refresh\x12\x83\x01\n" +
+	"\x06Logout\x12\x1f.tenantry.auth.v1.LogoutRequest\x1a .tenantry.auth.v1.LogoutResponse\"6\xaa\xbb\x18\x18\b\x02\x12\x01\x01(\x020\x01:\rsession.ended\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/auth/logoutB\xad\x01\n" +
 	"\x14com.tenantry.auth.v1B\tAuthProtoP\x01Z(tenantry/api/gen/tenantry/auth/v1;authv1\xa2\x02\x03TAX\xaa\x02\x10Tenantry.Auth.V1\xca\x02\x10Tenantry\\Auth\\V1\xe2\x02\x1cTenantry\\Auth\\V1\\GPBMetadata\xea\x02\x12Tenantry::Auth::V1b\x06proto3"
 
 var (
@@ -470,7 +840,7 @@ func file_tenantry_auth_v1_auth_proto_rawDescGZIP() []byte {
 	return file_tenantry_auth_v1_auth_proto_rawDescData
 }
 
-var file_tenantry_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_tenantry_auth_v1_auth_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_tenantry_auth_v1_auth_proto_goTypes = []any{
 	(*RegisterRequest)(nil),            // 0: tenantry.auth.v1.RegisterRequest
 	(*RegisterResponse)(nil),           // 1: tenantry.auth.v1.RegisterResponse
@@ -480,23 +850,38 @@ var file_tenantry_auth_v1_auth_proto_goTypes = []any{
 	(*ResendVerificationResponse)(nil), // 5: tenantry.auth.v1.ResendVerificationResponse
 	(*LoginRequest)(nil),               // 6: tenantry.auth.v1.LoginRequest
 	(*LoginResponse)(nil),              // 7: tenantry.auth.v1.LoginResponse
-	(*timestamppb.Timestamp)(nil),      // 8: google.protobuf.Timestamp
+	(*MfaChallenge)(nil),               // 8: tenantry.auth.v1.MfaChallenge
+	(*RefreshRequest)(nil),             // 9: tenantry.auth.v1.RefreshRequest
+	(*TokenResponse)(nil),              // 10: tenantry.auth.v1.TokenResponse
+	(*LogoutRequest)(nil),              // 11: tenantry.auth.v1.LogoutRequest
+	(*LogoutResponse)(nil),             // 12: tenantry.auth.v1.LogoutResponse
+	(*timestamppb.Timestamp)(nil),      // 13: google.protobuf.Timestamp
 }
 var file_tenantry_auth_v1_auth_proto_depIdxs = []int32{
-	8, // 0: tenantry.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
-	0, // 1: tenantry.auth.v1.AuthService.Register:input_type -> tenantry.auth.v1.RegisterRequest
-	2, // 2: tenantry.auth.v1.AuthService.VerifyEmail:input_type -> tenantry.auth.v1.VerifyEmailRequest
-	4, // 3: tenantry.auth.v1.AuthService.ResendVerification:input_type -> tenantry.auth.v1.ResendVerificationRequest
-	6, // 4: tenantry.auth.v1.AuthService.Login:input_type -> tenantry.auth.v1.LoginRequest
-	1, // 5: tenantry.auth.v1.AuthService.Register:output_type -> tenantry.auth.v1.RegisterResponse
-	3, // 6: tenantry.auth.v1.AuthService.VerifyEmail:output_type -> tenantry.auth.v1.VerifyEmailResponse
-	5, // 7: tenantry.auth.v1.AuthService.ResendVerification:output_type -> tenantry.auth.v1.ResendVerificationResponse
-	7, // 8: tenantry.auth.v1.AuthService.Login:output_type -> tenantry.auth.v1.LoginResponse
-	5, // [5:9] is the sub-list for method output_type
-	1, // [1:5] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	13, // 0: tenantry.auth.v1.LoginResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	13, // 1: tenantry.auth.v1.LoginResponse.refresh_expire_time:type_name -> google.protobuf.Timestamp
+	13, // 2: tenantry.auth.v1.LoginResponse.factor_due_time:type_name -> google.protobuf.Timestamp
+	8,  // 3: tenantry.auth.v1.LoginResponse.challenge:type_name -> tenantry.auth.v1.MfaChallenge
+	13, // 4: tenantry.auth.v1.MfaChallenge.expire_time:type_name -> google.protobuf.Timestamp
+	13, // 5: tenantry.auth.v1.TokenResponse.session_expire_time:type_name -> google.protobuf.Timestamp
+	13, // 6: tenantry.auth.v1.TokenResponse.refresh_expire_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: tenantry.auth.v1.AuthService.Register:input_type -> tenantry.auth.v1.RegisterRequest
+	2,  // 8: tenantry.auth.v1.AuthService.VerifyEmail:input_type -> tenantry.auth.v1.VerifyEmailRequest
+	4,  // 9: tenantry.auth.v1.AuthService.ResendVerification:input_type -> tenantry.auth.v1.ResendVerificationRequest
+	6,  // 10: tenantry.auth.v1.AuthService.Login:input_type -> tenantry.auth.v1.LoginRequest
+	9,  // 11: tenantry.auth.v1.AuthService.Refresh:input_type -> tenantry.auth.v1.RefreshRequest
+	11, // 12: tenantry.auth.v1.AuthService.Logout:input_type -> tenantry.auth.v1.LogoutRequest
+	1,  // 13: tenantry.auth.v1.AuthService.Register:output_type -> tenantry.auth.v1.RegisterResponse
+	3,  // 14: tenantry.auth.v1.AuthService.VerifyEmail:output_type -> tenantry.auth.v1.VerifyEmailResponse
+	5,  // 15: tenantry.auth.v1.AuthService.ResendVerification:output_type -> tenantry.auth.v1.ResendVerificationResponse
+	7,  // 16: tenantry.auth.v1.AuthService.Login:output_type -> tenantry.auth.v1.LoginResponse
+	10, // 17: tenantry.auth.v1.AuthService.Refresh:output_type -> tenantry.auth.v1.TokenResponse
+	12, // 18: tenantry.auth.v1.AuthService.Logout:output_type -> tenantry.auth.v1.LogoutResponse
+	13, // [13:19] is the sub-list for method output_type
+	7,  // [7:13] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_tenantry_auth_v1_auth_proto_init() }
@@ -510,7 +895,7 @@ func file_tenantry_auth_v1_auth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_auth_v1_auth_proto_rawDesc), len(file_tenantry_auth_v1_auth_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -114,6 +114,9 @@ const (
 	// A page's form has been open for over an hour. Open the link of the mail and
 	// try again.
 	Reason_REASON_FORM_EXPIRED Reason = 31
+	// The refresh token is unknown, expired, used before or of a session that has
+	// ended; the answer does not say which. Log in again.
+	Reason_REASON_REFRESH_INVALID Reason = 32
 	// The organization is being set up or taken down. Wait until it is active.
 	Reason_REASON_TENANT_NOT_ACTIVE Reason = 40
 	// There is no such organization. Check the id.
@@ -281,6 +284,7 @@ var (
 		29:  "REASON_ADDRESS_NOT_ALLOWED",
 		30:  "REASON_FORM_FOREIGN",
 		31:  "REASON_FORM_EXPIRED",
+		32:  "REASON_REFRESH_INVALID",
 		40:  "REASON_TENANT_NOT_ACTIVE",
 		41:  "REASON_TENANT_NOT_FOUND",
 		42:  "REASON_TENANT_UNREACHABLE",
@@ -368,6 +372,7 @@ var (
 		"REASON_ADDRESS_NOT_ALLOWED":       29,
 		"REASON_FORM_FOREIGN":              30,
 		"REASON_FORM_EXPIRED":              31,
+		"REASON_REFRESH_INVALID":           32,
 		"REASON_TENANT_NOT_ACTIVE":         40,
 		"REASON_TENANT_NOT_FOUND":          41,
 		"REASON_TENANT_UNREACHABLE":        42,
@@ -455,7 +460,7 @@ var File_tenantry_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\x8e\x13\n" +
+	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xaa\x13\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\x01\x12\x17\n" +
@@ -489,7 +494,8 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\x16REASON_CREDENTIAL_KIND\x10\x1c\x12\x1e\n" +
 	"\x1aREASON_ADDRESS_NOT_ALLOWED\x10\x1d\x12\x17\n" +
 	"\x13REASON_FORM_FOREIGN\x10\x1e\x12\x17\n" +
-	"\x13REASON_FORM_EXPIRED\x10\x1f\x12\x1c\n" +
+	"\x13REASON_FORM_EXPIRED\x10\x1f\x12\x1a\n" +
+	"\x16REASON_REFRESH_INVALID\x10 \x12\x1c\n" +
 	"\x18REASON_TENANT_NOT_ACTIVE\x10(\x12\x1b\n" +
 	"\x17REASON_TENANT_NOT_FOUND\x10)\x12\x1d\n" +
 	"\x19REASON_TENANT_UNREACHABLE\x10*\x12\x15\n" +

@@ -33,6 +33,10 @@ const (
 	AuthServiceResendVerificationProcedure = "/tenantry.auth.v1.AuthService/ResendVerification"
 	// AuthServiceLoginProcedure is the procedure name of the AuthService's Login RPC.
 	AuthServiceLoginProcedure = "/tenantry.auth.v1.AuthService/Login"
+	// AuthServiceRefreshProcedure is the procedure name of the AuthService's Refresh RPC.
+	AuthServiceRefreshProcedure = "/tenantry.auth.v1.AuthService/Refresh"
+	// AuthServiceLogoutProcedure is the procedure name of the AuthService's Logout RPC.
+	AuthServiceLogoutProcedure = "/tenantry.auth.v1.AuthService/Logout"
 )
 
 var (
@@ -64,6 +68,20 @@ var (
 			Procedure:  AuthServiceLoginProcedure,
 		}
 	})
+	authServiceRefreshSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_auth_v1_auth_proto.Services().ByName("AuthService").Methods().ByName("Refresh"),
+			Procedure:  AuthServiceRefreshProcedure,
+		}
+	})
+	authServiceLogoutSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_auth_v1_auth_proto.Services().ByName("AuthService").Methods().ByName("Logout"),
+			Procedure:  AuthServiceLogoutProcedure,
+		}
+	})
 )
 
 // AuthServiceClient is a client for the tenantry.auth.v1.AuthService service.
@@ -76,8 +94,19 @@ type AuthServiceClient interface {
 	// ResendVerification asks for the verification mail again. The answer is
 	// always the same.
 	ResendVerification(context.Context, *v1.ResendVerificationRequest) (*v1.ResendVerificationResponse, error)
-	// Login answers an access token for a password.
+	// Login answers tokens for a password, or, where the account has a second
+	// factor, a challenge for it. A wrong address, a wrong password and a locked
+	// account read alike.
 	Login(context.Context, *v1.LoginRequest) (*v1.LoginResponse, error)
+	// Refresh changes a refresh token for its successor and a new access token.
+	// Each works once; for 10 seconds after that, and while the successor has not
+	// been used, the same successor is answered again, for an answer that was
+	// lost. Any later use ends the session: the token is in two hands (RFC 9700,
+	// 4.14).
+	Refresh(context.Context, *v1.RefreshRequest) (*v1.TokenResponse, error)
+	// Logout ends the session of a refresh token. A token that is not valid is
+	// answered alike (RFC 7009): there is nothing left to end.
+	Logout(context.Context, *v1.LogoutRequest) (*v1.LogoutResponse, error)
 }
 
 // NewAuthServiceClient constructs a client for the tenantry.auth.v1.AuthService service. Multiple
@@ -96,8 +125,19 @@ type AuthServiceHandler interface {
 	// ResendVerification asks for the verification mail again. The answer is
 	// always the same.
 	ResendVerification(context.Context, *v1.ResendVerificationRequest) (*v1.ResendVerificationResponse, error)
-	// Login answers an access token for a password.
+	// Login answers tokens for a password, or, where the account has a second
+	// factor, a challenge for it. A wrong address, a wrong password and a locked
+	// account read alike.
 	Login(context.Context, *v1.LoginRequest) (*v1.LoginResponse, error)
+	// Refresh changes a refresh token for its successor and a new access token.
+	// Each works once; for 10 seconds after that, and while the successor has not
+	// been used, the same successor is answered again, for an answer that was
+	// lost. Any later use ends the session: the token is in two hands (RFC 9700,
+	// 4.14).
+	Refresh(context.Context, *v1.RefreshRequest) (*v1.TokenResponse, error)
+	// Logout ends the session of a refresh token. A token that is not valid is
+	// answered alike (RFC 7009): there is nothing left to end.
+	Logout(context.Context, *v1.LogoutRequest) (*v1.LogoutResponse, error)
 }
 
 // RegisterAuthServiceHandler registers svc as the tenantry.auth.v1.AuthService implementation on
@@ -109,6 +149,8 @@ func RegisterAuthServiceHandler(server *connect.Server, svc AuthServiceHandler) 
 		connect.Method{Spec: authServiceVerifyEmailSpec(), Handler: adapter.verifyEmail},
 		connect.Method{Spec: authServiceResendVerificationSpec(), Handler: adapter.resendVerification},
 		connect.Method{Spec: authServiceLoginSpec(), Handler: adapter.login},
+		connect.Method{Spec: authServiceRefreshSpec(), Handler: adapter.refresh},
+		connect.Method{Spec: authServiceLogoutSpec(), Handler: adapter.logout},
 	)
 }
 
@@ -129,6 +171,14 @@ func (UnimplementedAuthServiceHandler) ResendVerification(context.Context, *v1.R
 
 func (UnimplementedAuthServiceHandler) Login(context.Context, *v1.LoginRequest) (*v1.LoginResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.auth.v1.AuthService.Login is not implemented")
+}
+
+func (UnimplementedAuthServiceHandler) Refresh(context.Context, *v1.RefreshRequest) (*v1.TokenResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.auth.v1.AuthService.Refresh is not implemented")
+}
+
+func (UnimplementedAuthServiceHandler) Logout(context.Context, *v1.LogoutRequest) (*v1.LogoutResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.auth.v1.AuthService.Logout is not implemented")
 }
 
 type authServiceClient struct {
@@ -162,6 +212,22 @@ func (c *authServiceClient) ResendVerification(ctx context.Context, req *v1.Rese
 func (c *authServiceClient) Login(ctx context.Context, req *v1.LoginRequest) (*v1.LoginResponse, error) {
 	var res v1.LoginResponse
 	if err := c.client.CallUnary(ctx, authServiceLoginSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *authServiceClient) Refresh(ctx context.Context, req *v1.RefreshRequest) (*v1.TokenResponse, error) {
+	var res v1.TokenResponse
+	if err := c.client.CallUnary(ctx, authServiceRefreshSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *authServiceClient) Logout(ctx context.Context, req *v1.LogoutRequest) (*v1.LogoutResponse, error) {
+	var res v1.LogoutResponse
+	if err := c.client.CallUnary(ctx, authServiceLogoutSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -211,6 +277,30 @@ func (h authServiceHandler) login(ctx context.Context, _ connect.Spec, stream co
 		return err
 	}
 	res, err := h.svc.Login(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h authServiceHandler) refresh(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.RefreshRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Refresh(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h authServiceHandler) logout(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.LogoutRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Logout(ctx, &req)
 	if err != nil {
 		return err
 	}

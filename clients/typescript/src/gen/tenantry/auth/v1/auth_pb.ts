@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/auth/v1/auth.proto.
  */
 export const file_tenantry_auth_v1_auth: GenFile = /*@__PURE__*/
-  fileDesc("Cht0ZW5hbnRyeS9hdXRoL3YxL2F1dGgucHJvdG8SEHRlbmFudHJ5LmF1dGgudjEiQAoPUmVnaXN0ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFZW1haWwYAiABKAkSEAoIcGFzc3dvcmQYAyABKAkiEgoQUmVnaXN0ZXJSZXNwb25zZSIjChJWZXJpZnlFbWFpbFJlcXVlc3QSDQoFdG9rZW4YASABKAkiFQoTVmVyaWZ5RW1haWxSZXNwb25zZSIqChlSZXNlbmRWZXJpZmljYXRpb25SZXF1ZXN0Eg0KBWVtYWlsGAEgASgJIhwKGlJlc2VuZFZlcmlmaWNhdGlvblJlc3BvbnNlIi8KDExvZ2luUmVxdWVzdBINCgVlbWFpbBgBIAEoCRIQCghwYXNzd29yZBgCIAEoCSKaAQoNTG9naW5SZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSEgoKdG9rZW5fdHlwZRgCIAEoCRISCgpleHBpcmVzX2luGAMgASgFEhIKCnNlc3Npb25faWQYBCABKAkSNwoTc2Vzc2lvbl9leHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAymwQKC0F1dGhTZXJ2aWNlEn0KCFJlZ2lzdGVyEiEudGVuYW50cnkuYXV0aC52MS5SZWdpc3RlclJlcXVlc3QaIi50ZW5hbnRyeS5hdXRoLnYxLlJlZ2lzdGVyUmVzcG9uc2UiKqq7GCYIAhIBASgDMAE6FnJlZ2lzdHJhdGlvbi5yZXF1ZXN0ZWRKA2ZnGhJ/CgtWZXJpZnlFbWFpbBIkLnRlbmFudHJ5LmF1dGgudjEuVmVyaWZ5RW1haWxSZXF1ZXN0GiUudGVuYW50cnkuYXV0aC52MS5WZXJpZnlFbWFpbFJlc3BvbnNlIiOquxgfCAISAQEoAzABOg91c2VyLnJlZ2lzdGVyZWRKA2VoaRKdAQoSUmVzZW5kVmVyaWZpY2F0aW9uEisudGVuYW50cnkuYXV0aC52MS5SZXNlbmRWZXJpZmljYXRpb25SZXF1ZXN0GiwudGVuYW50cnkuYXV0aC52MS5SZXNlbmRWZXJpZmljYXRpb25SZXNwb25zZSIsqrsYKAgCEgEBKAMwATodcmVnaXN0cmF0aW9uLnJlc2VuZF9yZXF1ZXN0ZWQSbAoFTG9naW4SHi50ZW5hbnRyeS5hdXRoLnYxLkxvZ2luUmVxdWVzdBofLnRlbmFudHJ5LmF1dGgudjEuTG9naW5SZXNwb25zZSIiqrsYHggCEgEBKAMwAToPc2Vzc2lvbi5jcmVhdGVkSgIZGkKtAQoUY29tLnRlbmFudHJ5LmF1dGgudjFCCUF1dGhQcm90b1ABWih0ZW5hbnRyeS9hcGkvZ2VuL3RlbmFudHJ5L2F1dGgvdjE7YXV0aHYxogIDVEFYqgIQVGVuYW50cnkuQXV0aC5WMcoCEFRlbmFudHJ5XEF1dGhcVjHiAhxUZW5hbnRyeVxBdXRoXFYxXEdQQk1ldGFkYXRh6gISVGVuYW50cnk6OkF1dGg6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+  fileDesc("Cht0ZW5hbnRyeS9hdXRoL3YxL2F1dGgucHJvdG8SEHRlbmFudHJ5LmF1dGgudjEiQAoPUmVnaXN0ZXJSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFZW1haWwYAiABKAkSEAoIcGFzc3dvcmQYAyABKAkiEgoQUmVnaXN0ZXJSZXNwb25zZSIjChJWZXJpZnlFbWFpbFJlcXVlc3QSDQoFdG9rZW4YASABKAkiFQoTVmVyaWZ5RW1haWxSZXNwb25zZSIqChlSZXNlbmRWZXJpZmljYXRpb25SZXF1ZXN0Eg0KBWVtYWlsGAEgASgJIhwKGlJlc2VuZFZlcmlmaWNhdGlvblJlc3BvbnNlIi8KDExvZ2luUmVxdWVzdBINCgVlbWFpbBgBIAEoCRIQCghwYXNzd29yZBgCIAEoCSLoAgoNTG9naW5SZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSEgoKdG9rZW5fdHlwZRgCIAEoCRISCgpleHBpcmVzX2luGAMgASgFEhIKCnNlc3Npb25faWQYBCABKAkSNwoTc2Vzc2lvbl9leHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNcmVmcmVzaF90b2tlbhgGIAEoCRI3ChNyZWZyZXNoX2V4cGlyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxkZXZpY2VfdG9rZW4YCCABKAkSMwoPZmFjdG9yX2R1ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgljaGFsbGVuZ2UYCiABKAsyHi50ZW5hbnRyeS5hdXRoLnYxLk1mYUNoYWxsZW5nZSJfCgxNZmFDaGFsbGVuZ2USDQoFdG9rZW4YASABKAkSDwoHbWV0aG9kcxgCIAMoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiJwoOUmVmcmVzaFJlcXVlc3QSFQoNcmVmcmVzaF90b2tlbhgBIAEoCSLqAQoNVG9rZW5SZXNwb25zZRIUCgxhY2Nlc3NfdG9rZW4YASABKAkSEgoKdG9rZW5fdHlwZRgCIAEoCRISCgpleHBpcmVzX2luGAMgASgFEhIKCnNlc3Npb25faWQYBCABKAkSNwoTc2Vzc2lvbl9leHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNcmVmcmVzaF90b2tlbhgGIAEoCRI3ChNyZWZyZXNoX2V4cGlyZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCImCg1Mb2dvdXRSZXF1ZXN0EhUKDXJlZnJlc2hfdG9rZW4YASABKAkiEAoOTG9nb3V0UmVzcG9uc2Uy+QUKC0F1dGhTZXJ2aWNlEn0KCFJlZ2lzdGVyEiEudGVuYW50cnkuYXV0aC52MS5SZWdpc3RlclJlcXVlc3QaIi50ZW5hbnRyeS5hdXRoLnYxLlJlZ2lzdGVyUmVzcG9uc2UiKqq7GCYIAhIBASgDMAE6FnJlZ2lzdHJhdGlvbi5yZXF1ZXN0ZWRKA2ZnGhJ/CgtWZXJpZnlFbWFpbBIkLnRlbmFudHJ5LmF1dGgudjEuVmVyaWZ5RW1haWxSZXF1ZXN0GiUudGVuYW50cnkuYXV0aC52MS5WZXJpZnlFbWFpbFJlc3BvbnNlIiOquxgfCAISAQEoAzABOg91c2VyLnJlZ2lzdGVyZWRKA2VoaRKdAQoSUmVzZW5kVmVyaWZpY2F0aW9uEisudGVuYW50cnkuYXV0aC52MS5SZXNlbmRWZXJpZmljYXRpb25SZXF1ZXN0GiwudGVuYW50cnkuYXV0aC52MS5SZXNlbmRWZXJpZmljYXRpb25SZXNwb25zZSIsqrsYKAgCEgEBKAMwATodcmVnaXN0cmF0aW9uLnJlc2VuZF9yZXF1ZXN0ZWQSbAoFTG9naW4SHi50ZW5hbnRyeS5hdXRoLnYxLkxvZ2luUmVxdWVzdBofLnRlbmFudHJ5LmF1dGgudjEuTG9naW5SZXNwb25zZSIiqrsYHggCEgEBKAMwAToPc2Vzc2lvbi5jcmVhdGVkSgIZGhJxCgdSZWZyZXNoEiAudGVuYW50cnkuYXV0aC52MS5SZWZyZXNoUmVxdWVzdBofLnRlbmFudHJ5LmF1dGgudjEuVG9rZW5SZXNwb25zZSIjqrsYHwgCEgEBKAIwAToRc2Vzc2lvbi5yZWZyZXNoZWRKASASaQoGTG9nb3V0Eh8udGVuYW50cnkuYXV0aC52MS5Mb2dvdXRSZXF1ZXN0GiAudGVuYW50cnkuYXV0aC52MS5Mb2dvdXRSZXNwb25zZSIcqrsYGAgCEgEBKAIwAToNc2Vzc2lvbi5lbmRlZEKtAQoUY29tLnRlbmFudHJ5LmF1dGgudjFCCUF1dGhQcm90b1ABWih0ZW5hbnRyeS9hcGkvZ2VuL3RlbmFudHJ5L2F1dGgvdjE7YXV0aHYxogIDVEFYqgIQVGVuYW50cnkuQXV0aC5WMcoCEFRlbmFudHJ5XEF1dGhcVjHiAhxUZW5hbnRyeVxBdXRoXFYxXEdQQk1ldGFkYXRh6gISVGVuYW50cnk6OkF1dGg6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
 
 /**
  * @generated from message tenantry.auth.v1.RegisterRequest
@@ -144,6 +144,8 @@ export const LoginRequestSchema: GenMessage<LoginRequest> = /*@__PURE__*/
   messageDesc(file_tenantry_auth_v1_auth, 6);
 
 /**
+ * LoginResponse holds tokens, or a challenge and nothing else.
+ *
  * @generated from message tenantry.auth.v1.LoginResponse
  */
 export type LoginResponse = Message<"tenantry.auth.v1.LoginResponse"> & {
@@ -181,6 +183,43 @@ export type LoginResponse = Message<"tenantry.auth.v1.LoginResponse"> & {
    * @generated from field: google.protobuf.Timestamp session_expire_time = 5;
    */
   sessionExpireTime?: Timestamp | undefined;
+
+  /**
+   * Changes for new tokens at Refresh, once; 43 characters of base64url. Keep it
+   * where scripts of other sites cannot read it.
+   *
+   * @generated from field: string refresh_token = 6;
+   */
+  refreshToken: string;
+
+  /**
+   * When the refresh token, and with it an idle session, ends.
+   *
+   * @generated from field: google.protobuf.Timestamp refresh_expire_time = 7;
+   */
+  refreshExpireTime?: Timestamp | undefined;
+
+  /**
+   * Makes this device known at the next login: send it as the header
+   * Tenantry-Device. A known device is not locked out by strangers' failures.
+   *
+   * @generated from field: string device_token = 8;
+   */
+  deviceToken: string;
+
+  /**
+   * Set when a second factor must be enrolled until then.
+   *
+   * @generated from field: google.protobuf.Timestamp factor_due_time = 9;
+   */
+  factorDueTime?: Timestamp | undefined;
+
+  /**
+   * Set when something is missing; every other field is empty then.
+   *
+   * @generated from field: tenantry.auth.v1.MfaChallenge challenge = 10;
+   */
+  challenge?: MfaChallenge | undefined;
 };
 
 /**
@@ -189,6 +228,156 @@ export type LoginResponse = Message<"tenantry.auth.v1.LoginResponse"> & {
  */
 export const LoginResponseSchema: GenMessage<LoginResponse> = /*@__PURE__*/
   messageDesc(file_tenantry_auth_v1_auth, 7);
+
+/**
+ * MfaChallenge asks for a second factor.
+ *
+ * @generated from message tenantry.auth.v1.MfaChallenge
+ */
+export type MfaChallenge = Message<"tenantry.auth.v1.MfaChallenge"> & {
+  /**
+   * Names the login that waits; 43 characters of base64url, good once.
+   *
+   * @generated from field: string token = 1;
+   */
+  token: string;
+
+  /**
+   * What may answer it: "totp" and "backup_code", or "enroll" when the account
+   * must have a factor and has none.
+   *
+   * @generated from field: repeated string methods = 2;
+   */
+  methods: string[];
+
+  /**
+   * When it ends: after 5 minutes.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message tenantry.auth.v1.MfaChallenge.
+ * Use `create(MfaChallengeSchema)` to create a new message.
+ */
+export const MfaChallengeSchema: GenMessage<MfaChallenge> = /*@__PURE__*/
+  messageDesc(file_tenantry_auth_v1_auth, 8);
+
+/**
+ * @generated from message tenantry.auth.v1.RefreshRequest
+ */
+export type RefreshRequest = Message<"tenantry.auth.v1.RefreshRequest"> & {
+  /**
+   * 43 characters of base64url.
+   *
+   * @generated from field: string refresh_token = 1;
+   */
+  refreshToken: string;
+};
+
+/**
+ * Describes the message tenantry.auth.v1.RefreshRequest.
+ * Use `create(RefreshRequestSchema)` to create a new message.
+ */
+export const RefreshRequestSchema: GenMessage<RefreshRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_auth_v1_auth, 9);
+
+/**
+ * TokenResponse renews the tokens of a session.
+ *
+ * @generated from message tenantry.auth.v1.TokenResponse
+ */
+export type TokenResponse = Message<"tenantry.auth.v1.TokenResponse"> & {
+  /**
+   * JWT of type at+jwt (RFC 9068), EdDSA.
+   *
+   * @generated from field: string access_token = 1;
+   */
+  accessToken: string;
+
+  /**
+   * "Bearer".
+   *
+   * @generated from field: string token_type = 2;
+   */
+  tokenType: string;
+
+  /**
+   * Seconds until the access token expires.
+   *
+   * @generated from field: int32 expires_in = 3;
+   */
+  expiresIn: number;
+
+  /**
+   * The session's id, a UUID.
+   *
+   * @generated from field: string session_id = 4;
+   */
+  sessionId: string;
+
+  /**
+   * When the session ends at the latest.
+   *
+   * @generated from field: google.protobuf.Timestamp session_expire_time = 5;
+   */
+  sessionExpireTime?: Timestamp | undefined;
+
+  /**
+   * The successor of the refresh token; empty where the one before stays good.
+   *
+   * @generated from field: string refresh_token = 6;
+   */
+  refreshToken: string;
+
+  /**
+   * When the refresh token ends; absent where the one before stays good.
+   *
+   * @generated from field: google.protobuf.Timestamp refresh_expire_time = 7;
+   */
+  refreshExpireTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message tenantry.auth.v1.TokenResponse.
+ * Use `create(TokenResponseSchema)` to create a new message.
+ */
+export const TokenResponseSchema: GenMessage<TokenResponse> = /*@__PURE__*/
+  messageDesc(file_tenantry_auth_v1_auth, 10);
+
+/**
+ * @generated from message tenantry.auth.v1.LogoutRequest
+ */
+export type LogoutRequest = Message<"tenantry.auth.v1.LogoutRequest"> & {
+  /**
+   * 43 characters of base64url.
+   *
+   * @generated from field: string refresh_token = 1;
+   */
+  refreshToken: string;
+};
+
+/**
+ * Describes the message tenantry.auth.v1.LogoutRequest.
+ * Use `create(LogoutRequestSchema)` to create a new message.
+ */
+export const LogoutRequestSchema: GenMessage<LogoutRequest> = /*@__PURE__*/
+  messageDesc(file_tenantry_auth_v1_auth, 11);
+
+/**
+ * @generated from message tenantry.auth.v1.LogoutResponse
+ */
+export type LogoutResponse = Message<"tenantry.auth.v1.LogoutResponse"> & {
+};
+
+/**
+ * Describes the message tenantry.auth.v1.LogoutResponse.
+ * Use `create(LogoutResponseSchema)` to create a new message.
+ */
+export const LogoutResponseSchema: GenMessage<LogoutResponse> = /*@__PURE__*/
+  messageDesc(file_tenantry_auth_v1_auth, 12);
 
 /**
  * AuthService makes accounts and sessions.
@@ -229,7 +418,9 @@ export const AuthService: GenService<{
     output: typeof ResendVerificationResponseSchema;
   },
   /**
-   * Login answers an access token for a password.
+   * Login answers tokens for a password, or, where the account has a second
+   * factor, a challenge for it. A wrong address, a wrong password and a locked
+   * account read alike.
    *
    * @generated from rpc tenantry.auth.v1.AuthService.Login
    */
@@ -237,6 +428,31 @@ export const AuthService: GenService<{
     methodKind: "unary";
     input: typeof LoginRequestSchema;
     output: typeof LoginResponseSchema;
+  },
+  /**
+   * Refresh changes a refresh token for its successor and a new access token.
+   * Each works once; for 10 seconds after that, and while the successor has not
+   * been used, the same successor is answered again, for an answer that was
+   * lost. Any later use ends the session: the token is in two hands (RFC 9700,
+   * 4.14).
+   *
+   * @generated from rpc tenantry.auth.v1.AuthService.Refresh
+   */
+  refresh: {
+    methodKind: "unary";
+    input: typeof RefreshRequestSchema;
+    output: typeof TokenResponseSchema;
+  },
+  /**
+   * Logout ends the session of a refresh token. A token that is not valid is
+   * answered alike (RFC 7009): there is nothing left to end.
+   *
+   * @generated from rpc tenantry.auth.v1.AuthService.Logout
+   */
+  logout: {
+    methodKind: "unary";
+    input: typeof LogoutRequestSchema;
+    output: typeof LogoutResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_tenantry_auth_v1_auth, 0);
