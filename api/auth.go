@@ -12,7 +12,7 @@ type authHandler struct{ auth *auth.Service }
 
 func (h *authHandler) Register(ctx context.Context, req *authv1.RegisterRequest) (*authv1.RegisterResponse, error) {
 	call := edge.From(ctx)
-	err := h.auth.Register(ctx, call.Lease, auth.RegisterInput{
+	err := h.auth.Register(ctx, call.Lease, call.Tenant, auth.RegisterInput{
 		Name: req.GetName(), Email: req.GetEmail(), Password: req.GetPassword(), Locale: string(call.AskedLocale),
 	}, call.Meta())
 	return &authv1.RegisterResponse{}, err

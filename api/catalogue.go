@@ -74,6 +74,7 @@ var catalogue = map[commonv1.Reason]entry{
 	commonv1.Reason_REASON_TOKEN_INVALID:             {Kind: apperr.Invalid},
 	commonv1.Reason_REASON_PASSWORD_TOO_SHORT:        {Kind: apperr.Invalid},
 	commonv1.Reason_REASON_PASSWORD_TOO_LONG:         {Kind: apperr.Invalid},
+	commonv1.Reason_REASON_PASSWORD_COMMON:           {Kind: apperr.Invalid},
 	commonv1.Reason_REASON_USER_LIMIT:                {Kind: apperr.Precondition},
 	commonv1.Reason_REASON_ACCOUNT_EXISTS:            {Kind: apperr.AlreadyExists},
 	commonv1.Reason_REASON_INVITATION_NOT_FOUND:      {Kind: apperr.NotFound},

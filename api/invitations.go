@@ -64,7 +64,7 @@ func (h *invitationsHandler) RevokeInvitation(ctx context.Context, req *invitati
 
 func (h *invitationsHandler) AcceptInvitation(ctx context.Context, req *invitationsv1.AcceptInvitationRequest) (*invitationsv1.AcceptInvitationResponse, error) {
 	call := edge.From(ctx)
-	user, err := h.invitations.Accept(ctx, call.Lease, invitations.AcceptInput{
+	user, err := h.invitations.Accept(ctx, call.Lease, call.Tenant, invitations.AcceptInput{
 		Token: req.GetToken(), Name: req.GetName(), Password: req.GetPassword(),
 	}, call.Meta())
 	if err != nil {

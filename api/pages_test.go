@@ -20,6 +20,7 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
+	"tenantry/internal/tenants"
 )
 
 const (
@@ -212,7 +213,7 @@ func TestPages_OtherTroubleIsAPageWithTheRequestID(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := setup(t, func(f *fake) {
-				f.wiring.pages.AcceptInvitation = func(context.Context, *db.Lease, invitations.AcceptInput, auth.Meta) (ids.User, error) {
+				f.wiring.pages.AcceptInvitation = func(context.Context, *db.Lease, tenants.Entry, invitations.AcceptInput, auth.Meta) (ids.User, error) {
 					return ids.User{}, tt.err
 				}
 			})

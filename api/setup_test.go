@@ -199,7 +199,7 @@ func (f *fake) defaultPages() pages.Deps {
 	return pages.Deps{
 		URLs: tenants.NewURLs(&url.URL{Scheme: "http", Host: centralHost}), Now: clock.System,
 		CheckInvitation: check, CheckVerification: check,
-		AcceptInvitation: func(ctx context.Context, l *db.Lease, in invitations.AcceptInput, _ auth.Meta) (ids.User, error) {
+		AcceptInvitation: func(ctx context.Context, l *db.Lease, _ tenants.Entry, in invitations.AcceptInput, _ auth.Meta) (ids.User, error) {
 			if err := check(ctx, l, in.Token); err != nil {
 				return ids.User{}, err
 			}

@@ -44,7 +44,7 @@ type Deps struct {
 	Now  clock.Clock
 
 	CheckInvitation   func(context.Context, *db.Lease, string) error
-	AcceptInvitation  func(context.Context, *db.Lease, invitations.AcceptInput, auth.Meta) (ids.User, error)
+	AcceptInvitation  func(context.Context, *db.Lease, tenants.Entry, invitations.AcceptInput, auth.Meta) (ids.User, error)
 	CheckVerification func(context.Context, *db.Lease, string) error
 	VerifyEmail       func(context.Context, *db.Lease, string, auth.Meta) error
 	// AppURL answers where the tenant's people log in; may be empty.
@@ -135,7 +135,7 @@ func (p *Pages) accept(w http.ResponseWriter, r *http.Request, token string) err
 	call := edge.From(r.Context())
 	// What is not UTF-8 cannot be stored, nor shown again.
 	name := strings.TrimSpace(strings.ToValidUTF8(r.PostForm.Get("name"), "�"))
-	_, err := p.AcceptInvitation(r.Context(), call.Lease, invitations.AcceptInput{
+	_, err := p.AcceptInvitation(r.Context(), call.Lease, call.Tenant, invitations.AcceptInput{
 		Token: token, Name: name, Password: r.PostForm.Get("password"),
 	}, call.Meta())
 	v := p.form(r, "invitation", token)

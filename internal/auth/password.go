@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,13 +23,6 @@ const (
 	argonThreads = 1
 	argonLen     = 32
 	saltLen      = 16
-)
-
-// Bounds of a password in characters (NIST SP 800-63B-4: at least 15 where it
-// is the only factor, at least 64 allowed).
-const (
-	MinPassword = 15
-	MaxPassword = 200
 )
 
 // hashWait bounds how long a call waits for its turn to hash.
@@ -51,24 +43,6 @@ func NewHasher(peppers *secrets.Keyring, width int) (*Hasher, error) {
 	dummy, err := h.hash("a password that nobody has")
 	h.dummy = dummy
 	return h, err
-}
-
-// CheckPassword refuses a new password that is too short or too long.
-func CheckPassword(password string) error {
-	n := len([]rune(norm.NFKC.String(password)))
-	if n < MinPassword {
-		return passwordError("PASSWORD_TOO_SHORT", "string.min_len", fmt.Sprintf("must have at least %d characters; a sentence is fine", MinPassword), "min_len", MinPassword)
-	}
-	if n > MaxPassword {
-		return passwordError("PASSWORD_TOO_LONG", "string.max_len", fmt.Sprintf("must have at most %d characters", MaxPassword), "max_len", MaxPassword)
-	}
-	return nil
-}
-
-func passwordError(reason, rule, message, limit string, n int) error {
-	e := apperr.InvalidField("password", rule, message).WithParams(limit, strconv.Itoa(n))
-	e.Reason = reason
-	return e
 }
 
 // Hash answers the PHC string of a password, waiting for a turn.

@@ -19,6 +19,7 @@ import (
 	"tenantry/internal/rbac"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
+	"tenantry/internal/tenants"
 )
 
 // registrationTTL is how long a registration waits for its address.
@@ -42,7 +43,7 @@ func (in RegisterInput) Validate() error {
 	if err := CheckEmail(in.Email); err != nil {
 		return err
 	}
-	return CheckPassword(in.Password)
+	return CheckNewPassword(in.Password, PasswordContext{})
 }
 
 // CheckName refuses a person's name that is empty, too long or unprintable.
@@ -68,8 +69,15 @@ func CheckEmail(email string) error {
 
 // Register writes a registration and a mail intent, whatever the address and
 // the policy: the worker decides what is sent, where nobody can see it.
-func (s *Service) Register(ctx context.Context, l *db.Lease, in RegisterInput, m Meta) error {
+func (s *Service) Register(ctx context.Context, l *db.Lease, e tenants.Entry, in RegisterInput, m Meta) error {
 	if err := in.Validate(); err != nil {
+		return err
+	}
+	words, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) ([]string, error) { return PasswordWords(ctx, tx, e, in.Name, in.Email) })
+	if err != nil {
+		return err
+	}
+	if err := CheckNewPassword(in.Password, PasswordContext{Words: words}); err != nil {
 		return err
 	}
 	hash, err := s.hasher.Hash(ctx, in.Password)

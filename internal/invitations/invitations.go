@@ -26,6 +26,7 @@ import (
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
 	"tenantry/internal/subjects"
+	"tenantry/internal/tenants"
 )
 
 // TTL is how long an invitation waits.
@@ -44,7 +45,7 @@ func (in AcceptInput) Validate() error {
 	if err := auth.CheckName(in.Name); err != nil {
 		return err
 	}
-	return auth.CheckPassword(in.Password)
+	return auth.CheckNewPassword(in.Password, auth.PasswordContext{})
 }
 
 // Service manages invitations.
@@ -116,12 +117,16 @@ func (s *Service) Check(ctx context.Context, l *db.Lease, token string) error {
 }
 
 // Accept makes the account of an invited person.
-func (s *Service) Accept(ctx context.Context, l *db.Lease, in AcceptInput, m auth.Meta) (ids.User, error) {
+func (s *Service) Accept(ctx context.Context, l *db.Lease, e tenants.Entry, in AcceptInput, m auth.Meta) (ids.User, error) {
 	if err := in.Validate(); err != nil {
 		return ids.User{}, err
 	}
 	// A token that will not be taken is refused before it costs a hash.
-	if err := s.Check(ctx, l, in.Token); err != nil {
+	words, err := s.passwordWords(ctx, l, e, in)
+	if err != nil {
+		return ids.User{}, err
+	}
+	if err := auth.CheckNewPassword(in.Password, auth.PasswordContext{Words: words}); err != nil {
 		return ids.User{}, err
 	}
 	hash, err := s.hasher.Hash(ctx, in.Password)
@@ -139,15 +144,40 @@ func (s *Service) Accept(ctx context.Context, l *db.Lease, in AcceptInput, m aut
 			return ids.User{}, err
 		}
 		u := auth.NewUser{ID: ids.New(), SubjectKey: inv.subjectKey, Name: in.Name, PasswordHash: hash, Locale: inv.locale}
-		k, err := subjects.Key(ctx, tx, inv.subjectKey)
-		if err != nil {
-			return ids.User{}, err
-		}
-		if u.Email, err = k.Open(inv.email, sealEmail); err != nil {
+		if u.Email, err = address(ctx, tx, inv); err != nil {
 			return ids.User{}, err
 		}
 		return s.join(ctx, tx, inv, u, m, now)
 	})
+}
+
+// passwordWords answers what the password of an invited person may not be made
+// of, if the link would be taken.
+func (s *Service) passwordWords(ctx context.Context, l *db.Lease, e tenants.Entry, in AcceptInput) ([]string, error) {
+	return db.InTenantRead(ctx, l, func(tx db.TenantTx) ([]string, error) {
+		id, err := onetime.Check(ctx, tx, onetime.Invitation, in.Token, s.now())
+		if err != nil {
+			return nil, err
+		}
+		inv, err := valid(ctx, tx, id, s.now(), false)
+		if err != nil {
+			return nil, err
+		}
+		email, err := address(ctx, tx, inv)
+		if err != nil {
+			return nil, err
+		}
+		return auth.PasswordWords(ctx, tx, e, in.Name, email)
+	})
+}
+
+// address opens the address that was invited.
+func address(ctx context.Context, tx db.TenantTx, inv invitationRow) (string, error) {
+	k, err := subjects.Key(ctx, tx, inv.subjectKey)
+	if err != nil {
+		return "", err
+	}
+	return k.Open(inv.email, sealEmail)
 }
 
 func (s *Service) join(ctx context.Context, tx db.TenantTx, inv invitationRow, u auth.NewUser, m auth.Meta, now time.Time) (ids.User, error) {

@@ -24,6 +24,7 @@ import (
 	"tenantry/internal/rbac"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
+	"tenantry/internal/tenants"
 	"tenantry/internal/testdb"
 )
 
@@ -129,7 +130,7 @@ func (w *world) token(t *testing.T, inv invitations.Invitation) (token string) {
 }
 
 func (w *world) accept(t *testing.T, token string) error {
-	_, err := w.Accept(t.Context(), w.lease, invitations.AcceptInput{Token: token, Name: "New", Password: password}, auth.Meta{})
+	_, err := w.Accept(t.Context(), w.lease, tenants.Entry{}, invitations.AcceptInput{Token: token, Name: "New", Password: password}, auth.Meta{})
 	return err
 }
 

@@ -217,7 +217,7 @@ func (w *world) mails(to string) (tokens []string) {
 }
 
 func (w *world) accept(token string) error {
-	_, err := w.invitations.Accept(w.t.Context(), w.lease(), invitations.AcceptInput{Token: token, Name: "Olga", Password: "a sentence long enough"},
+	_, err := w.invitations.Accept(w.t.Context(), w.lease(), tenants.Entry{}, invitations.AcceptInput{Token: token, Name: "Olga", Password: "a sentence long enough"},
 		auth.Meta{RequestID: "r1", IP: netip.MustParseAddr("127.0.0.1")})
 	return err
 }

@@ -182,7 +182,7 @@ func TestJourney_OwnerAndMemberFromReservationToLogin(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, operations.Succeeded, op.Items[0].State)
 
-	owner, err := w.invitations.Accept(ctx, l, invitations.AcceptInput{Token: w.token(l, "owner@acme.example"), Name: "Olga", Password: password}, meta())
+	owner, err := w.invitations.Accept(ctx, l, tenants.Entry{}, invitations.AcceptInput{Token: w.token(l, "owner@acme.example"), Name: "Olga", Password: password}, meta())
 	require.NoError(t, err)
 	res, err := w.auth.Login(ctx, l, e, auth.LoginInput{Email: " OWNER@acme.example", Password: password}, meta())
 	require.NoError(t, err)
@@ -195,7 +195,7 @@ func TestJourney_OwnerAndMemberFromReservationToLogin(t *testing.T) {
 	require.True(t, p.Can("tenant.manage"))
 	require.EqualValues(t, 1, p.LoginCount)
 
-	require.NoError(t, w.auth.Register(ctx, l, auth.RegisterInput{Name: "Mia", Email: "mia@acme.example", Password: password}, meta()))
+	require.NoError(t, w.auth.Register(ctx, l, tenants.Entry{}, auth.RegisterInput{Name: "Mia", Email: "mia@acme.example", Password: password}, meta()))
 	require.NoError(t, w.auth.VerifyEmail(ctx, l, w.token(l, "mia@acme.example"), meta()))
 	res, err = w.auth.Login(ctx, l, e, auth.LoginInput{Email: "mia@acme.example", Password: password}, meta())
 	require.NoError(t, err)

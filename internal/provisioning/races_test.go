@@ -12,6 +12,7 @@ import (
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
 	"tenantry/internal/outbox"
+	"tenantry/internal/tenants"
 	"tenantry/internal/testdb"
 	"testing"
 	"time"
@@ -26,10 +27,10 @@ func TestAccept_OfFiftyParallelRedemptionsOneSucceeds(t *testing.T) {
 	_, l := w.provision("acme")
 	invitation := w.token(l, "owner@acme.example")
 	require.Equal(t, 1, parallel(50, func() error {
-		_, err := w.invitations.Accept(t.Context(), l, invitations.AcceptInput{Token: invitation, Name: "O", Password: password}, meta())
+		_, err := w.invitations.Accept(t.Context(), l, tenants.Entry{}, invitations.AcceptInput{Token: invitation, Name: "O", Password: password}, meta())
 		return err
 	}))
-	require.NoError(t, w.auth.Register(t.Context(), l, auth.RegisterInput{Name: "Mia", Email: "mia@acme.example", Password: password}, meta()))
+	require.NoError(t, w.auth.Register(t.Context(), l, tenants.Entry{}, auth.RegisterInput{Name: "Mia", Email: "mia@acme.example", Password: password}, meta()))
 	verification := w.token(l, "mia@acme.example")
 	require.Equal(t, 1, parallel(50, func() error { return w.auth.VerifyEmail(t.Context(), l, verification, meta()) }))
 }
@@ -59,7 +60,7 @@ func TestUserLimit_HoldsUnderRaces(t *testing.T) {
 	var tokens []string
 	for i := range 6 {
 		email := fmt.Sprintf("p%d@acme.example", i)
-		require.NoError(t, w.auth.Register(t.Context(), l, auth.RegisterInput{Name: "P", Email: email, Password: password}, meta()))
+		require.NoError(t, w.auth.Register(t.Context(), l, tenants.Entry{}, auth.RegisterInput{Name: "P", Email: email, Password: password}, meta()))
 		tokens = append(tokens, w.token(l, email))
 	}
 	next := make(chan string, len(tokens))
@@ -75,7 +76,7 @@ func TestRegister_SameAnswerAndNoMailWhereInviteOnly(t *testing.T) {
 	_, l := w.provision("acme")
 	_, err := l.Pool().Exec(t.Context(), `UPDATE settings SET document = document || '{"registration_policy":"invite-only"}'`)
 	require.NoError(t, err)
-	require.NoError(t, w.auth.Register(t.Context(), l, auth.RegisterInput{Name: "X", Email: "x@acme.example", Password: password}, meta()))
+	require.NoError(t, w.auth.Register(t.Context(), l, tenants.Entry{}, auth.RegisterInput{Name: "X", Email: "x@acme.example", Password: password}, meta()))
 	n, err := w.mailer.DrainTenant(t.Context(), l, 10)
 	require.NoError(t, err)
 	require.Equal(t, 2, n, "both rows end: the invitation sent, the registration not to be sent")
@@ -91,11 +92,11 @@ func TestMail_RetryAfterACrashSendsTheSameLink(t *testing.T) {
 	var kept int
 	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE sealed_token IS NOT NULL`).Scan(&kept))
 	require.Zero(t, kept, "a sent mail's token is gone")
-	_, err := w.invitations.Accept(t.Context(), l, invitations.AcceptInput{Token: first, Name: "O", Password: "short"}, meta())
+	_, err := w.invitations.Accept(t.Context(), l, tenants.Entry{}, invitations.AcceptInput{Token: first, Name: "O", Password: "short"}, meta())
 	require.Equal(t, "PASSWORD_TOO_SHORT", apperr.ReasonOf(err), "a refused password keeps the link")
 	require.NoError(t, w.invitations.Check(t.Context(), l, first))
 
-	require.NoError(t, w.auth.Register(t.Context(), l, auth.RegisterInput{Name: "M", Email: "m@acme.example", Password: password}, meta()))
+	require.NoError(t, w.auth.Register(t.Context(), l, tenants.Entry{}, auth.RegisterInput{Name: "M", Email: "m@acme.example", Password: password}, meta()))
 	w.mailbox.Refuse(true)
 	n, err := w.mailer.DrainTenant(t.Context(), l, 10)
 	require.NoError(t, err)

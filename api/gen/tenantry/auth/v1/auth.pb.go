@@ -818,9 +818,9 @@ const file_tenantry_auth_v1_auth_proto_rawDesc = "" +
 	"\rLogoutRequest\x12/\n" +
 	"\rrefresh_token\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\frefreshToken\"\x10\n" +
-	"\x0eLogoutResponse2\xaf\a\n" +
-	"\vAuthService\x12\x99\x01\n" +
-	"\bRegister\x12!.tenantry.auth.v1.RegisterRequest\x1a\".tenantry.auth.v1.RegisterResponse\"F\xaa\xbb\x18&\b\x02\x12\x01\x01(\x030\x01:\x16registration.requestedJ\x03fg\x1a\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/auth/register\x12\x9f\x01\n" +
+	"\x0eLogoutResponse2\xb1\a\n" +
+	"\vAuthService\x12\x9b\x01\n" +
+	"\bRegister\x12!.tenantry.auth.v1.RegisterRequest\x1a\".tenantry.auth.v1.RegisterResponse\"H\xaa\xbb\x18(\b\x02\x12\x01\x01(\x030\x01:\x16registration.requestedJ\x05fg\xc6\x01\x1a\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/auth/register\x12\x9f\x01\n" +
 	"\vVerifyEmail\x12$.tenantry.auth.v1.VerifyEmailRequest\x1a%.tenantry.auth.v1.VerifyEmailResponse\"C\xaa\xbb\x18\x1f\b\x02\x12\x01\x01(\x030\x01:\x0fuser.registeredJ\x03ehi\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/auth/verify-email\x12\xc4\x01\n" +
 	"\x12ResendVerification\x12+.tenantry.auth.v1.ResendVerificationRequest\x1a,.tenantry.auth.v1.ResendVerificationResponse\"S\xaa\xbb\x18(\b\x02\x12\x01\x01(\x030\x01:\x1dregistration.resend_requested\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/auth/resend-verification\x12\x85\x01\n" +
 	"\x05Login\x12\x1e.tenantry.auth.v1.LoginRequest\x1a\x1f.tenantry.auth.v1.LoginResponse\";\xaa\xbb\x18\x1e\b\x02\x12\x01\x01(\x030\x01:\x0fsession.createdJ\x02\x19\x1a\x82\xd3\xe4\x93\x02\x13:\x01*\"\x0e/v1/auth/login\x12\x8c\x01\n" +

@@ -247,6 +247,10 @@ const (
 	Reason_REASON_SERVICE_ACCOUNT_EXISTS Reason = 164
 	// There are as many service accounts as there may be. Delete one first.
 	Reason_REASON_SERVICE_ACCOUNT_LIMIT Reason = 165
+	// The new password is one of the first that would be guessed: it leaked from
+	// somewhere, is a pattern, or is made of the person's or the organization's
+	// own words. Choose another; a sentence of your own is fine.
+	Reason_REASON_PASSWORD_COMMON Reason = 198
 )
 
 // Enum value maps for Reason.
@@ -338,6 +342,7 @@ var (
 		163: "REASON_SERVICE_ACCOUNT_NOT_FOUND",
 		164: "REASON_SERVICE_ACCOUNT_EXISTS",
 		165: "REASON_SERVICE_ACCOUNT_LIMIT",
+		198: "REASON_PASSWORD_COMMON",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -426,6 +431,7 @@ var (
 		"REASON_SERVICE_ACCOUNT_NOT_FOUND": 163,
 		"REASON_SERVICE_ACCOUNT_EXISTS":    164,
 		"REASON_SERVICE_ACCOUNT_LIMIT":     165,
+		"REASON_PASSWORD_COMMON":           198,
 	}
 )
 
@@ -460,7 +466,7 @@ var File_tenantry_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xaa\x13\n" +
+	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xc7\x13\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\x01\x12\x17\n" +
@@ -548,7 +554,8 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\x14REASON_API_KEY_LIMIT\x10\xa2\x01\x12%\n" +
 	" REASON_SERVICE_ACCOUNT_NOT_FOUND\x10\xa3\x01\x12\"\n" +
 	"\x1dREASON_SERVICE_ACCOUNT_EXISTS\x10\xa4\x01\x12!\n" +
-	"\x1cREASON_SERVICE_ACCOUNT_LIMIT\x10\xa5\x01B\xbd\x01\n" +
+	"\x1cREASON_SERVICE_ACCOUNT_LIMIT\x10\xa5\x01\x12\x1b\n" +
+	"\x16REASON_PASSWORD_COMMON\x10\xc6\x01B\xbd\x01\n" +
 	"\x16com.tenantry.common.v1B\vReasonProtoP\x01Z,tenantry/api/gen/tenantry/common/v1;commonv1\xa2\x02\x03TCX\xaa\x02\x12Tenantry.Common.V1\xca\x02\x12Tenantry\\Common\\V1\xe2\x02\x1eTenantry\\Common\\V1\\GPBMetadata\xea\x02\x14Tenantry::Common::V1b\x06proto3"
 
 var (

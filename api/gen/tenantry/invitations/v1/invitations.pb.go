@@ -740,14 +740,14 @@ const file_tenantry_invitations_v1_invitations_proto_rawDesc = "" +
 	"\x15INVITATION_STATE_OPEN\x10\x01\x12\x1c\n" +
 	"\x18INVITATION_STATE_EXPIRED\x10\x02\x12\x1d\n" +
 	"\x19INVITATION_STATE_ACCEPTED\x10\x03\x12\x1c\n" +
-	"\x18INVITATION_STATE_REVOKED\x10\x042\x90\t\n" +
+	"\x18INVITATION_STATE_REVOKED\x10\x042\x92\t\n" +
 	"\x11InvitationService\x12\xc0\x01\n" +
 	"\x10CreateInvitation\x120.tenantry.invitations.v1.CreateInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"U\xaa\xbb\x187\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x12invitation.createdJ\t\x95\x01i\x90\x01\x91\x01\x8e\x01\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/invitations\x12\xa3\x01\n" +
 	"\rGetInvitation\x12-.tenantry.invitations.v1.GetInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\">\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x010\x01J\x01j\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/invitations/{id}\x90\x02\x01\x12\xb2\x01\n" +
 	"\x0fListInvitations\x12/.tenantry.invitations.v1.ListInvitationsRequest\x1a0.tenantry.invitations.v1.ListInvitationsResponse\"<\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/invitations\x90\x02\x01\x12\xc8\x01\n" +
 	"\x10ResendInvitation\x120.tenantry.invitations.v1.ResendInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"]\xaa\xbb\x183\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x11invitation.resentJ\x06j\x96\x01\x8e\x01\x1b\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/invitations/{id}:resend\x12\xca\x01\n" +
-	"\x10RevokeInvitation\x120.tenantry.invitations.v1.RevokeInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"_\xaa\xbb\x185\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x12invitation.revokedJ\aj\x96\x01\x8d\x01\x8e\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/invitations/{id}:revoke\x12\xc4\x01\n" +
-	"\x10AcceptInvitation\x120.tenantry.invitations.v1.AcceptInvitationRequest\x1a1.tenantry.invitations.v1.AcceptInvitationResponse\"K\xaa\xbb\x18&\b\x02\x12\x01\x01(\x030\x01:\x13invitation.acceptedJ\x06efghi\x1a\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/invitations:acceptB\xe5\x01\n" +
+	"\x10RevokeInvitation\x120.tenantry.invitations.v1.RevokeInvitationRequest\x1a#.tenantry.invitations.v1.Invitation\"_\xaa\xbb\x185\b\x02\x12\x02\x02\x04\x1a\fusers.invite(\x020\x02:\x12invitation.revokedJ\aj\x96\x01\x8d\x01\x8e\x01\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/invitations/{id}:revoke\x12\xc6\x01\n" +
+	"\x10AcceptInvitation\x120.tenantry.invitations.v1.AcceptInvitationRequest\x1a1.tenantry.invitations.v1.AcceptInvitationResponse\"M\xaa\xbb\x18(\b\x02\x12\x01\x01(\x030\x01:\x13invitation.acceptedJ\befg\xc6\x01hi\x1a\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/invitations:acceptB\xe5\x01\n" +
 	"\x1bcom.tenantry.invitations.v1B\x10InvitationsProtoP\x01Z6tenantry/api/gen/tenantry/invitations/v1;invitationsv1\xa2\x02\x03TIX\xaa\x02\x17Tenantry.Invitations.V1\xca\x02\x17Tenantry\\Invitations\\V1\xe2\x02#Tenantry\\Invitations\\V1\\GPBMetadata\xea\x02\x19Tenantry::Invitations::V1b\x06proto3"
 
 var (
