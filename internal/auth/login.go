@@ -7,9 +7,8 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/google/uuid"
-
 	"tenantry/internal/apperr"
+	"tenantry/internal/attempts"
 	"tenantry/internal/db"
 	"tenantry/internal/secrets"
 	"tenantry/internal/tenants"
@@ -23,18 +22,36 @@ func errLogin() error {
 }
 
 // Login answers tokens for a password, or a challenge. Every failure reads the
-// same and costs one hash.
+// same and costs the same: one look for the account, one count, one hash, one
+// event, whether the account is known, unknown, deleted, locked or waiting.
 func (s *Service) Login(ctx context.Context, l *db.Lease, e tenants.Entry, in LoginInput, m Meta) (SignIn, error) {
+	try := attempt{subject: l.Key.AddressHash(in.Email), kind: attempts.Stranger}
 	a, err := findAccount(ctx, l, secrets.NormalizeEmail(in.Email))
 	if err != nil {
 		return SignIn{}, err
 	}
-	ok, renew, err := s.hasher.Verify(ctx, a.passwordHash, in.Password)
+	if d, ok := readDevice(l.Key, m.DeviceToken, s.now()); ok && d.of(a.id, a.deviceEpoch) {
+		try.kind = attempts.Known
+	}
+	// Counted before it is checked: a hundred guesses at once are a hundred.
+	verdict, err := attempts.Reserve(ctx, l, s.now(), try.kind, try.subject, a.user())
+	if err != nil {
+		return SignIn{}, err
+	}
+	stored := a.passwordHash
+	if !verdict.Allowed {
+		stored = ""
+	}
+	ok, renew, err := s.hasher.Verify(ctx, stored, in.Password)
 	if err != nil {
 		return SignIn{}, err
 	}
 	if !ok {
-		return SignIn{}, s.refuse(ctx, l, a, in, m)
+		try.outcome = outcomeFailure
+		if !verdict.Allowed {
+			try.outcome = outcomeBlocked
+		}
+		return SignIn{}, s.refuse(ctx, l, a, try, m)
 	}
 	entrance := Entrance{User: a.id, Revision: a.revision, Method: MethodPassword, AMR: []string{"pwd"}, AAL: OneFactor}
 	if renew {
@@ -42,18 +59,29 @@ func (s *Service) Login(ctx context.Context, l *db.Lease, e tenants.Entry, in Lo
 			return SignIn{}, err
 		}
 	}
-	r, err := db.InTenant(ctx, l, func(tx db.TenantTx) (SignIn, error) { return s.Admit(ctx, tx, e, entrance, m) })
+	r, err := db.InTenant(ctx, l, func(tx db.TenantTx) (SignIn, error) {
+		r, err := s.Admit(ctx, tx, e, entrance, m)
+		if err != nil {
+			return r, err
+		}
+		return r, attempts.Clear(ctx, tx, try.kind, try.subject, s.now())
+	})
 	s.ring(ctx, l, err)
 	return r, err
 }
 
-func (s *Service) refuse(ctx context.Context, l *db.Lease, a account, in LoginInput, m Meta) error {
+// attempt is one guess at a password.
+type attempt struct {
+	subject []byte
+	kind    string
+	outcome string
+}
+
+func (s *Service) refuse(ctx context.Context, l *db.Lease, a account, try attempt, m Meta) error {
 	_, err := db.InTenant(ctx, l, func(tx db.TenantTx) (struct{}, error) {
-		ev := event{at: s.now(), outcome: outcomeFailure, method: MethodPassword, ipHash: ipHash(l.Key, m.IP, s.now())}
-		if a.id != uuid.Nil {
-			ev.user = &a.id
-		} else {
-			ev.addressHash = l.Key.AddressHash(in.Email)
+		ev := event{at: s.now(), outcome: try.outcome, method: MethodPassword, user: a.user(), ipHash: ipHash(l.Key, m.IP, s.now())}
+		if ev.user == nil {
+			ev.addressHash = try.subject
 		}
 		return struct{}{}, insertEvent(ctx, tx, ev)
 	})

@@ -19,6 +19,7 @@ type person struct {
 	id           uuid.UUID
 	revision     int64
 	logins       int64
+	deviceEpoch  int64
 	secondFactor bool
 }
 
@@ -38,7 +39,7 @@ func lockPerson(ctx context.Context, tx db.TenantTx, in Entrance) (person, error
 			return person{}, fmt.Errorf("renew hash: %w", err)
 		}
 	}
-	return person{id: u.ID, revision: u.Revision, logins: u.LoginCount, secondFactor: u.SecondFactor}, nil
+	return person{id: u.ID, revision: u.Revision, logins: u.LoginCount, deviceEpoch: u.DeviceEpoch, secondFactor: u.SecondFactor}, nil
 }
 
 // countLogin notes a login at the account.
@@ -122,6 +123,7 @@ const (
 	outcomeSuccess   = "success"
 	outcomeFailure   = "failure"
 	outcomeChallenge = "challenge"
+	outcomeBlocked   = "blocked"
 )
 
 type event struct {

@@ -138,11 +138,9 @@ func (s *Service) open(ctx context.Context, tx db.TenantTx, e tenants.Entry, p p
 	if err != nil {
 		return Tokens{}, err
 	}
-	// The first login needs no warning: it follows a mail to the same address.
-	if p.logins > 0 {
-		if err := notices.Write(ctx, tx, now, notices.NewDevice, ses.id); err != nil {
-			return Tokens{}, err
-		}
+	device, err := recognize(ctx, tx, p, ses, m, now)
+	if err != nil {
+		return Tokens{}, err
 	}
 	err = audit.Write(ctx, tx, now, audit.Entry{
 		Actor: audit.User(ids.User(p.id)), Action: "session.created", TargetKind: "session", TargetID: ses.id,
@@ -151,7 +149,25 @@ func (s *Service) open(ctx context.Context, tx db.TenantTx, e tenants.Entry, p p
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.issue(e, ses, refresh)
+	t, err := s.issue(e, ses, refresh)
+	t.DeviceToken = device
+	return t, err
+}
+
+// recognize answers the token that makes the device known from now on; the
+// owner is told of one that was not. The first login needs no warning: it
+// follows a mail to the same address.
+func recognize(ctx context.Context, tx db.TenantTx, p person, ses session, m Meta, now time.Time) (string, error) {
+	d, ok := readDevice(tx.DataKey(), m.DeviceToken, now)
+	if ok && d.of(p.id, p.deviceEpoch) {
+		return d.token(tx.DataKey(), now), nil
+	}
+	if p.logins > 0 {
+		if err := notices.Write(ctx, tx, now, notices.NewDevice, ses.id); err != nil {
+			return "", err
+		}
+	}
+	return newDevice(p.id, p.deviceEpoch).token(tx.DataKey(), now), nil
 }
 
 // issue signs the access token of a session.

@@ -72,12 +72,23 @@ type account struct {
 	id           uuid.UUID
 	passwordHash string
 	revision     int64
+	deviceEpoch  int64
+}
+
+// user answers the account's id, nil for no account.
+func (a account) user() *uuid.UUID {
+	if a.id == uuid.Nil {
+		return nil
+	}
+	return &a.id
 }
 
 func findAccount(ctx context.Context, l *db.Lease, normalized string) (account, error) {
 	var a account
-	err := l.Pool().QueryRow(ctx, `SELECT id, password_hash, revision FROM users WHERE email_normalized = $1 AND deleted_at IS NULL AND NOT password_locked`, normalized).
-		Scan(&a.id, &a.passwordHash, &a.revision)
+	err := l.Pool().QueryRow(ctx, `
+		SELECT id, password_hash, revision, device_epoch FROM users
+		WHERE email_normalized = $1 AND deleted_at IS NULL AND NOT password_locked`, normalized).
+		Scan(&a.id, &a.passwordHash, &a.revision, &a.deviceEpoch)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return a, db.Classify(fmt.Errorf("find account: %w", err), "TENANT_UNREACHABLE")
 	}
