@@ -76,7 +76,8 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 			return err
 		}
 		// The rate limit, before anything is fetched for the call.
-		if err := s.limitCall(ctx, call, m, principalKey(cred.text, cred.claims)); err != nil {
+		later := s.later(cred)
+		if err := s.limitCall(ctx, call, m, cred, later); err != nil {
 			return err
 		}
 		// 3. The tenant's database, for as long as the RPC runs.
@@ -89,6 +90,11 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 		// 4. Who is calling, as the database knows them now.
 		if err := s.loadPrincipal(ctx, call, m, cred); err != nil {
 			return err
+		}
+		if later {
+			if err := s.limitTenant(ctx, call, m, cred); err != nil {
+				return err
+			}
 		}
 		// 5. What they may.
 		if err := permit(call, m); err != nil {

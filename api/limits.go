@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -42,24 +43,89 @@ func (l Limits) rules(class commonv1.RateClass) (ratelimit.Rules, string) {
 
 // limitCall meters an RPC, after its credential was looked at and before
 // anything is fetched for it. A refused request is charged to nobody.
-func (s *Server) limitCall(ctx context.Context, call *edge.Call, m *method, principal string) error {
+func (s *Server) limitCall(ctx context.Context, call *edge.Call, m *method, cred credential, later bool) error {
 	rules, class := s.limits.rules(m.policy.GetRateClass())
-	tenant := "central"
-	if !call.Central {
-		tenant = call.Tenant.ID.String()
-	}
-	keys := []ratelimit.Key{
-		{Name: ratelimit.IP, Class: class, Value: network(call.ClientIP).String(), Limit: rules.IP},
-		{Name: ratelimit.Tenant, Class: class, Value: tenant, Limit: rules.Tenant},
+	keys := []ratelimit.Key{{Name: ratelimit.IP, Class: class, Value: network(call.ClientIP).String(), Limit: rules.IP}}
+	principal := principalKey(cred.text, cred.claims)
+	if device := s.deviceKey(call, m); device != "" {
+		// Strangers who use up what the organization has keep nobody out who
+		// logs in from where they did before (A9).
+		principal = device
+	} else if !later {
+		keys = append(keys, tenantKey(call, class, rules))
 	}
 	if principal != "" {
 		keys = append(keys, ratelimit.Key{Name: ratelimit.Principal, Class: class, Value: principal, Limit: rules.Principal})
 	}
-	set := func(string, string) {}
-	if info, ok := connect.CallInfoForServerContext(ctx); ok {
-		set = info.ResponseHeader().Set
+	return s.meter(ctx, rules, class, responseHeader(ctx), keys)
+}
+
+func tenantKey(call *edge.Call, class string, rules ratelimit.Rules) ratelimit.Key {
+	tenant := "central"
+	if !call.Central {
+		tenant = call.Tenant.ID.String()
 	}
-	return s.meter(ctx, rules, class, set, keys)
+	return ratelimit.Key{Name: ratelimit.Tenant, Class: class, Value: tenant, Limit: rules.Tenant}
+}
+
+func responseHeader(ctx context.Context) func(key, value string) {
+	if info, ok := connect.CallInfoForServerContext(ctx); ok {
+		return info.ResponseHeader().Set
+	}
+	return func(string, string) {}
+}
+
+// deviceKey names the account whose known device makes a call that checks a
+// credential; empty for a stranger. All devices of an account share one bucket:
+// logging in often makes many of them, and none of them may add to it.
+func (s *Server) deviceKey(call *edge.Call, m *method) string {
+	anonymous := m.accepts(commonv1.Credential_CREDENTIAL_NONE)
+	if call.Central || call.DeviceToken == "" || !anonymous || m.policy.GetRateClass() != commonv1.RateClass_RATE_CLASS_CREDENTIAL {
+		return ""
+	}
+	user, ok := s.device(call.Tenant, call.DeviceToken)
+	if !ok {
+		return ""
+	}
+	return "device-" + user.String()
+}
+
+// later reports whether the organization is charged only once the credential
+// has proved good: well-formed keys that are none must not use up what it has.
+// A key that was good a while ago is charged in the first round trip.
+func (s *Server) later(cred credential) bool { return cred.key != nil && !s.goodKeys.has(cred.text) }
+
+// limitTenant charges the organization for a key that later put off.
+func (s *Server) limitTenant(ctx context.Context, call *edge.Call, m *method, cred credential) error {
+	rules, class := s.limits.rules(m.policy.GetRateClass())
+	s.goodKeys.add(cred.text)
+	return s.meter(ctx, rules, class, responseHeader(ctx), []ratelimit.Key{tenantKey(call, class, rules)})
+}
+
+// maxGoodKeys bounds what is remembered: a few hundred KiB.
+const maxGoodKeys = 8192
+
+// goodKeys are hashes of API keys that have been verified by this process. It
+// decides when a request is charged and never whether it may pass.
+type goodKeys struct {
+	mu   sync.Mutex
+	sums map[[sha256.Size]byte]struct{}
+}
+
+func (g *goodKeys) has(key string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, ok := g.sums[sha256.Sum256([]byte(key))]
+	return ok
+}
+
+func (g *goodKeys) add(key string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.sums == nil || len(g.sums) >= maxGoodKeys {
+		g.sums = map[[sha256.Size]byte]struct{}{}
+	}
+	g.sums[sha256.Sum256([]byte(key))] = struct{}{}
 }
 
 // limitAddress meters by address alone what is no RPC: a stranger must not use

@@ -43,6 +43,7 @@ import (
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/hooks"
+	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
 	"tenantry/internal/metrics"
 	"tenantry/internal/operations"
@@ -109,6 +110,8 @@ type wiring struct {
 	principal func(context.Context, *db.Lease, auth.Claims) (auth.Principal, error)
 	apiKey    func(context.Context, *db.Lease, apikeys.Presented, netip.Addr) (auth.Principal, error)
 	operator  func(ctx context.Context, key string) (operators.Principal, error)
+	// device answers whose known device sends a token, without any I/O.
+	device func(tenants.Entry, string) (ids.User, bool)
 	// centralKey is the installation's data key.
 	centralKey func(context.Context) (secrets.DataKey, error)
 	// centralMark is what a keyed call at the central host has answered.
@@ -133,11 +136,13 @@ type Server struct {
 	replays *replay.Front
 	flood   *floodGuard
 	limits  Limits
-	proxies proxies
-	metrics *metrics.Metrics
-	origins *originCache
-	ready   *readiness
-	https   bool
+	// goodKeys are the API keys that are charged in the first round trip.
+	goodKeys goodKeys
+	proxies  proxies
+	metrics  *metrics.Metrics
+	origins  *originCache
+	ready    *readiness
+	https    bool
 	// timeout ends every request.
 	timeout time.Duration
 
@@ -158,6 +163,9 @@ func New(d Deps) (*Server, error) {
 	return build(d, wiring{
 		resolve: d.Directory.BySlug, lease: d.Router.LeaseEntry,
 		verify: d.Auth.VerifyAccess, principal: d.Auth.LoadPrincipal, apiKey: d.APIKeys.Authenticate, operator: d.Operators.Authenticate,
+		device: func(e tenants.Entry, token string) (ids.User, bool) {
+			return auth.DeviceAccount(e.DataKey(), token, d.Now())
+		},
 		centralKey: d.Central.Key,
 		centralMark: func(ctx context.Context, k db.MarkKey, now time.Time) ([]byte, error) {
 			return db.CentralMark(ctx, d.Central, k, now)

@@ -75,6 +75,11 @@ var parameters = object{
 		{"description", "The version that the change is based on, from the ETag. Needed here or as the body's version; 428 without, 412 when the row has moved on."},
 		{"schema", object{{"type", "string"}, {"pattern", `^"[1-9][0-9]{0,18}"$`}}}, {"example", `"3"`},
 	}},
+	{"Device", object{
+		{"name", "Tenantry-Device"}, {"in", "header"}, {"required", false},
+		{"description", "The device_token of an earlier login here. It proves nothing and opens nothing: strangers' failures and a busy organization do not keep a known device out, and its logins send no notice of a new one. One that is not valid any more is ignored. Keep the newest."},
+		{"schema", object{{"type", "string"}, {"maxLength", 200}}},
+	}},
 	{"RequestId", object{
 		{"name", "X-Request-Id"}, {"in", "header"}, {"required", false}, {"description", "An id of your own for this request; one is made otherwise."},
 		{"schema", object{{"type", "string"}, {"pattern", "^[A-Za-z0-9._-]{1,64}$"}}},

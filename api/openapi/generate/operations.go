@@ -129,6 +129,9 @@ func (g *generator) parameters(c call, sample *dynamicpb.Message) []any {
 	if c.keyed() {
 		out = append(out, ref("parameters", "IdempotencyKey"))
 	}
+	if c.device() {
+		out = append(out, ref("parameters", "Device"))
+	}
 	return append(out, ref("parameters", "RequestId"), ref("parameters", "AcceptLanguage"))
 }
 

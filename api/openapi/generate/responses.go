@@ -48,6 +48,11 @@ func (c call) keyed() bool {
 	return c.policy.GetIdempotency() == commonv1.Idempotency_IDEMPOTENCY_KEY
 }
 
+// device reports whether the call tells known devices from strangers.
+func (c call) device() bool {
+	return c.tenant() && c.anonymous() && c.policy.GetRateClass() == commonv1.RateClass_RATE_CLASS_CREDENTIAL
+}
+
 // versioned reports whether the call changes a row under its optimistic lock.
 func (c call) versioned() bool {
 	return c.policy.GetRateClass() != commonv1.RateClass_RATE_CLASS_READ && c.desc.Input().Fields().ByName("version") != nil
