@@ -181,10 +181,13 @@ func (p *play) window() {
 	}
 }
 
-// steal is the thief's move with the best token they have.
+// steal is the thief's move with the best token they have; a hasty one uses
+// the successor in the same moment.
 func (p *play) steal() {
-	if got := p.present(thief, p.stolen, false); got != "" && p.rng.IntN(4) > 0 {
-		p.stolen = got
+	for range 1 + p.rng.IntN(2) {
+		if got := p.present(thief, p.stolen, false); got != "" && p.rng.IntN(4) > 0 {
+			p.stolen = got
+		}
 	}
 }
 
