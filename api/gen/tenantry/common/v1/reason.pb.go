@@ -247,6 +247,8 @@ const (
 	Reason_REASON_SERVICE_ACCOUNT_EXISTS Reason = 164
 	// There are as many service accounts as there may be. Delete one first.
 	Reason_REASON_SERVICE_ACCOUNT_LIMIT Reason = 165
+	// The caller has no such session. Check the id.
+	Reason_REASON_SESSION_NOT_FOUND Reason = 200
 )
 
 // Enum value maps for Reason.
@@ -338,6 +340,7 @@ var (
 		163: "REASON_SERVICE_ACCOUNT_NOT_FOUND",
 		164: "REASON_SERVICE_ACCOUNT_EXISTS",
 		165: "REASON_SERVICE_ACCOUNT_LIMIT",
+		200: "REASON_SESSION_NOT_FOUND",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -426,6 +429,7 @@ var (
 		"REASON_SERVICE_ACCOUNT_NOT_FOUND": 163,
 		"REASON_SERVICE_ACCOUNT_EXISTS":    164,
 		"REASON_SERVICE_ACCOUNT_LIMIT":     165,
+		"REASON_SESSION_NOT_FOUND":         200,
 	}
 )
 
@@ -460,7 +464,7 @@ var File_tenantry_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xaa\x13\n" +
+	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xc9\x13\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\x01\x12\x17\n" +
@@ -548,7 +552,8 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\x14REASON_API_KEY_LIMIT\x10\xa2\x01\x12%\n" +
 	" REASON_SERVICE_ACCOUNT_NOT_FOUND\x10\xa3\x01\x12\"\n" +
 	"\x1dREASON_SERVICE_ACCOUNT_EXISTS\x10\xa4\x01\x12!\n" +
-	"\x1cREASON_SERVICE_ACCOUNT_LIMIT\x10\xa5\x01B\xbd\x01\n" +
+	"\x1cREASON_SERVICE_ACCOUNT_LIMIT\x10\xa5\x01\x12\x1d\n" +
+	"\x18REASON_SESSION_NOT_FOUND\x10\xc8\x01B\xbd\x01\n" +
 	"\x16com.tenantry.common.v1B\vReasonProtoP\x01Z,tenantry/api/gen/tenantry/common/v1;commonv1\xa2\x02\x03TCX\xaa\x02\x12Tenantry.Common.V1\xca\x02\x12Tenantry\\Common\\V1\xe2\x02\x1eTenantry\\Common\\V1\\GPBMetadata\xea\x02\x14Tenantry::Common::V1b\x06proto3"
 
 var (
