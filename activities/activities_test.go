@@ -57,6 +57,8 @@ type yard struct {
 	released int
 	// expired are the batches of what has expired, at the tenant and centrally.
 	expired, central int
+	// kept counts the visits of signing keys.
+	kept int
 }
 
 func newYard() *yard {
@@ -84,6 +86,7 @@ func newYard() *yard {
 			return map[bool]int{true: limit, false: 1}[y.expired < 3], nil
 		},
 		ExpireCentral: func(context.Context, int) (int, error) { y.central++; return 0, nil },
+		KeepKeys:      func(context.Context, ids.Tenant) error { y.kept++; return nil },
 	}
 	return y
 }
@@ -148,6 +151,15 @@ func TestFleetVisit_DeletesWhatHasExpiredBatchByBatch(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, y.expired)
 	require.Empty(t, y.batches)
+}
+
+func TestFleetVisit_KeepsTheSigningKeys(t *testing.T) {
+	t.Parallel()
+	y := newYard()
+	_, err := y.visit(t, StepRotateKeys)
+	require.NoError(t, err)
+	require.Equal(t, 1, y.kept)
+	require.Zero(t, y.expired)
 }
 
 func TestFleetPage_OnlyTheFirstSweepsTheCentralDatabase(t *testing.T) {

@@ -17,8 +17,12 @@ const StepOutboxSweep = "outbox_sweep"
 // StepSweepExpired deletes what has expired: the marks of keyed calls (E4).
 const StepSweepExpired = "sweep_expired"
 
+// StepRotateKeys changes signing keys that are due, and deletes those whose
+// tokens have all expired (A5).
+const StepRotateKeys = "rotate_keys"
+
 // FleetSteps is every step a fleet pass knows, in the order it runs them.
-var FleetSteps = []string{StepOutboxSweep, StepSweepExpired}
+var FleetSteps = []string{StepOutboxSweep, StepSweepExpired, StepRotateKeys}
 
 // Fleet is what visits every tenant by the clock.
 type Fleet struct {
@@ -33,6 +37,9 @@ type Fleet struct {
 	// much it was; ExpireCentral does so in the central database.
 	Expire        func(ctx context.Context, l *db.Lease, limit int) (int, error)
 	ExpireCentral func(ctx context.Context, limit int) (int, error)
+	// KeepKeys is the nightly care of a tenant's signing keys
+	// (signingkeys.Service.Keep).
+	KeepKeys func(context.Context, ids.Tenant) error
 }
 
 // Page asks for the tenants after a cursor.
@@ -107,6 +114,8 @@ func (a *Fleet) step(ctx context.Context, lease *db.Lease, step string) error {
 		return Sweep(ctx, lease, a.Drain)
 	case StepSweepExpired:
 		return inBatches(expireBatch, func(limit int) (int, error) { return a.Expire(ctx, lease, limit) })
+	case StepRotateKeys:
+		return a.KeepKeys(ctx, lease.Tenant)
 	}
 	return apperr.Newf(apperr.Invalid, "INVALID_ARGUMENT", "Unknown fleet step %q.", step)
 }

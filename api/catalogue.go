@@ -102,4 +102,5 @@ var catalogue = map[commonv1.Reason]entry{
 	commonv1.Reason_REASON_SERVICE_ACCOUNT_NOT_FOUND: {Kind: apperr.NotFound},
 	commonv1.Reason_REASON_SERVICE_ACCOUNT_EXISTS:    {Kind: apperr.AlreadyExists},
 	commonv1.Reason_REASON_SERVICE_ACCOUNT_LIMIT:     {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_SESSION_NOT_FOUND:         {Kind: apperr.NotFound},
 }

@@ -16,6 +16,7 @@ import (
 	commonv1 "tenantry/api/gen/tenantry/common/v1"
 	usersv1 "tenantry/api/gen/tenantry/users/v1"
 	"tenantry/internal/apikeys"
+	"tenantry/internal/auth"
 	"tenantry/internal/hooks"
 	"tenantry/internal/invitations"
 	"tenantry/internal/lists"
@@ -32,6 +33,7 @@ var resources = map[string]*lists.Resource{
 	"/tenantry.invitations.v1.InvitationService/ListInvitations":     invitations.List,
 	"/tenantry.apikeys.v1.ApiKeyService/ListApiKeys":                 apikeys.Keys,
 	"/tenantry.apikeys.v1.ServiceAccountService/ListServiceAccounts": apikeys.Accounts,
+	"/tenantry.auth.v1.SessionService/ListSessions":                  auth.Sessions,
 	"/tenantry.users.v1.UserService/ListUsers":                       users.List,
 	"/tenantry.tenants.v1.TenantService/ListTenants":                 tenants.List,
 	"/tenantry.operations.v1.OperationService/ListOperations":        operations.Operations,
@@ -283,5 +285,6 @@ func restPath(m *method) string {
 	return "/v1/" + map[string]string{
 		"ListUsers": "users", "ListTenants": "tenants", "ListOperations": "operations", "ListHookSources": "hook-sources", "ListOperatorKeys": "operator-keys",
 		"ListRoles": "roles", "ListInvitations": "invitations", "ListApiKeys": "api-keys", "ListServiceAccounts": "service-accounts",
+		"ListSessions": "sessions",
 	}[string(m.desc.Name())]
 }

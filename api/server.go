@@ -180,6 +180,7 @@ func New(d Deps) (*Server, error) {
 		},
 		register: func(s *connect.Server) {
 			authv1connect.RegisterAuthServiceHandler(s, &authHandler{d.Auth})
+			authv1connect.RegisterSessionServiceHandler(s, &sessionsHandler{d.Auth})
 			usersv1connect.RegisterUserServiceHandler(s, &usersHandler{d.Users})
 			rolesv1connect.RegisterRoleServiceHandler(s, &rolesHandler{d.Roles})
 			settingsv1connect.RegisterSettingsServiceHandler(s, &settingsHandler{d.Settings})

@@ -91,7 +91,7 @@ func acme() tenants.Entry {
 	pub, _, _ := ed25519.GenerateKey(nil)
 	return tenants.Entry{
 		ID: ids.NewTenant(), Slug: "acme", Name: "Acme & Sons <Ltd>", State: tenants.Active,
-		Keys: []tenants.PublicKey{{ID: uuid.MustParse("0190b1c2-0000-7000-8000-000000000001"), Key: pub}},
+		Keys: []tenants.SigningKey{{ID: uuid.MustParse("0190b1c2-0000-7000-8000-000000000001"), Key: pub}},
 	}
 }
 

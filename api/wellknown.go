@@ -40,7 +40,7 @@ func (s *Server) serveJWKS(w http.ResponseWriter, r *http.Request) {
 	set := struct {
 		Keys []jwk `json:"keys"`
 	}{Keys: []jwk{}}
-	for _, k := range call.Tenant.Keys {
+	for _, k := range call.Tenant.LiveKeys(s.now()) {
 		set.Keys = append(set.Keys, jwk{
 			KTY: "OKP", CRV: "Ed25519", KID: k.ID.String(), Use: "sig", Alg: "EdDSA", X: base64.RawURLEncoding.EncodeToString(k.Key),
 		})

@@ -27,6 +27,7 @@ type Services struct {
 	Operators       operatorsv1connect.OperatorServiceClient
 	Roles           rolesv1connect.RoleServiceClient
 	ServiceAccounts apikeysv1connect.ServiceAccountServiceClient
+	Sessions        authv1connect.SessionServiceClient
 	Settings        settingsv1connect.SettingsServiceClient
 	Tenants         tenantsv1connect.TenantServiceClient
 	Users           usersv1connect.UserServiceClient
@@ -42,6 +43,7 @@ func newServices(c *connect.Client) Services {
 		Operators:       operatorsv1connect.NewOperatorServiceClient(c),
 		Roles:           rolesv1connect.NewRoleServiceClient(c),
 		ServiceAccounts: apikeysv1connect.NewServiceAccountServiceClient(c),
+		Sessions:        authv1connect.NewSessionServiceClient(c),
 		Settings:        settingsv1connect.NewSettingsServiceClient(c),
 		Tenants:         tenantsv1connect.NewTenantServiceClient(c),
 		Users:           usersv1connect.NewUserServiceClient(c),

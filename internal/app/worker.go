@@ -19,6 +19,7 @@ import (
 	"tenantry/internal/pgadmin"
 	"tenantry/internal/provisioning"
 	"tenantry/internal/schema"
+	"tenantry/internal/signingkeys"
 	"tenantry/internal/tenants"
 	"tenantry/worker"
 )
@@ -65,6 +66,7 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 			ExpireCentral: func(ctx context.Context, limit int) (int, error) {
 				return db.SweepCentralMarks(ctx, b.central, b.now(), limit)
 			},
+			KeepKeys: signingkeys.New(b.central, b.now).Keep,
 		},
 		Options: worker.Options{StickyTimeout: c.StickyTimeout},
 	})

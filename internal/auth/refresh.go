@@ -17,6 +17,14 @@ import (
 // nobody has used that: an answer that was lost, or two tabs at once (A4).
 const graceTTL = 10 * time.Second
 
+// inGrace reports whether a used token may answer its successor again. The
+// clocks of two processes differ, so a use may lie a little in the future; a
+// clock that was stepped by more than the grace, either way, gives none: who
+// repeats a token then has to log in again, and a thief has won no time.
+func inGrace(v onetime.Value, now time.Time) bool {
+	return now.Sub(*v.UsedAt).Abs() <= graceTTL && !v.SuccessorUsed
+}
+
 func errRefresh() error {
 	return apperr.New(apperr.Unauthenticated, "REFRESH_INVALID", "refresh_token: it is not valid any more. Log in again.")
 }
@@ -36,20 +44,23 @@ func (s *Service) Refresh(ctx context.Context, l *db.Lease, e tenants.Entry, tok
 			return outcome{}, err
 		}
 		var next string
+		ends := ses.idle(now)
 		switch {
 		case v.UsedAt == nil && now.Before(v.ExpiresAt):
-			next, err = s.rotate(ctx, tx, ses, v, m)
+			next, err = s.rotate(ctx, tx, ses, v, now, m)
 		case v.UsedAt == nil:
 			return outcome{}, errRefresh()
-		case now.Sub(*v.UsedAt) <= graceTTL && !v.SuccessorUsed:
+		case inGrace(v, now):
+			ends = v.SuccessorExpiresAt
 			next, err = v.Successor()
 		default:
-			return outcome{reused: true}, s.endFamily(ctx, tx, ses, m)
+			return outcome{reused: true}, s.endFamily(ctx, tx, ses, now, m)
 		}
 		if err != nil {
 			return outcome{}, err
 		}
 		t, err := s.issue(e, ses, next)
+		t.RefreshExpires = ends
 		return outcome{tokens: t}, err
 	})
 	if err != nil {
@@ -81,8 +92,7 @@ func lockFamily(ctx context.Context, tx db.TenantTx, token string, now time.Time
 	return ses, v, err
 }
 
-func (s *Service) rotate(ctx context.Context, tx db.TenantTx, ses session, v onetime.Value, m Meta) (string, error) {
-	now := s.now()
+func (s *Service) rotate(ctx context.Context, tx db.TenantTx, ses session, v onetime.Value, now time.Time, m Meta) (string, error) {
 	next, err := v.Succeed(ctx, tx, onetime.Refresh, now, ses.idle(now))
 	if err != nil {
 		return "", err
@@ -93,8 +103,7 @@ func (s *Service) rotate(ctx context.Context, tx db.TenantTx, ses session, v one
 	return next, s.auditSession(ctx, tx, ses, "session.refreshed", m)
 }
 
-func (s *Service) endFamily(ctx context.Context, tx db.TenantTx, ses session, m Meta) error {
-	now := s.now()
+func (s *Service) endFamily(ctx context.Context, tx db.TenantTx, ses session, now time.Time, m Meta) error {
 	if err := revokeSession(ctx, tx, ses.id, now); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 
 const (
 	// accessTTL is the life of an access token.
-	accessTTL = 10 * time.Minute
+	accessTTL = tenants.AccessTTL
 	audience  = "tenantry"
 	tokenType = "at+jwt" // RFC 9068
 	// maxToken bounds what is looked at: ours are below a kilobyte.
@@ -64,7 +64,7 @@ func newTokens(urls tenants.URLs, now clock.Clock) *tokens {
 }
 
 func (t *tokens) sign(e tenants.Entry, c Claims, amr []string) (string, error) {
-	kid, key, err := e.Signer()
+	kid, key, err := e.Signer(t.now())
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +110,7 @@ func (t *tokens) verify(e tenants.Entry, text string) (Claims, error) {
 		return Claims{}, errToken("CREDENTIAL_EXPIRED", "The access token has expired. Log in again.")
 	}
 	// A key that has left the directory ends its tokens, remembered or not.
-	if _, ok := e.Key(c.kid); !ok {
+	if _, ok := e.Key(c.kid, t.now()); !ok {
 		return Claims{}, invalid
 	}
 	return c, nil
@@ -130,7 +130,7 @@ func (t *tokens) parse(e tenants.Entry, text string) (Claims, error) {
 		if err != nil {
 			return nil, errors.New("kid")
 		}
-		key, ok := e.Key(id)
+		key, ok := e.Key(id, t.now())
 		if !ok {
 			return nil, errors.New("kid")
 		}

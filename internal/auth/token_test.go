@@ -32,7 +32,7 @@ func newForge(t *testing.T, slug string) forge {
 	pub, key, err := ed25519.GenerateKey(nil)
 	require.NoError(t, err)
 	f := forge{kid: ids.New(), key: key, now: time.Unix(1_800_000_000, 0).UTC()}
-	f.entry = tenants.Entry{ID: ids.NewTenant(), Slug: slug, Keys: []tenants.PublicKey{{ID: f.kid, Key: pub}}}
+	f.entry = tenants.Entry{ID: ids.NewTenant(), Slug: slug, Keys: []tenants.SigningKey{{ID: f.kid, Key: pub}}}
 	return f
 }
 

@@ -27,6 +27,11 @@ type Backend struct {
 	Verify func(ctx context.Context, c config.Config, log *slog.Logger) (VerifyReport, error)
 	// CreateOperator makes an operator key in the central database.
 	CreateOperator func(ctx context.Context, c config.Config, in OperatorInput) (OperatorKey, error)
+	// RotateKeys makes new signing keys; it tells each tenant's end to progress
+	// and goes on after one that failed.
+	RotateKeys func(ctx context.Context, c config.Config, in RotateInput, progress func(SigningKey, error)) error
+	// ListKeys answers a tenant's signing keys.
+	ListKeys func(ctx context.Context, c config.Config, tenant string) ([]SigningKey, error)
 }
 
 // BootstrapPlan is what bootstrap is going to make.

@@ -90,7 +90,7 @@ func (a *app) root() *cobra.Command {
 		a.serveCommand("worker", "Run the workflows", config.ForWorker, a.backend.RunWorker),
 		a.serveCommand("codec", "Decode workflow histories for the Temporal UI and CLI", config.ForCodec, a.backend.RunCodec),
 		a.bootstrapCommand(), a.migrateCommand(), a.verifyCommand(), a.configCommand(),
-		a.tenantCommand(), a.hookCommand(), a.operatorCommand(), a.opsCommand(), a.versionCommand(),
+		a.tenantCommand(), a.hookCommand(), a.operatorCommand(), a.keysCommand(), a.opsCommand(), a.versionCommand(),
 	)
 	return root
 }

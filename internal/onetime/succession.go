@@ -23,6 +23,8 @@ type Value struct {
 	// SuccessorUsed reports whether the token it was changed for has been
 	// used itself.
 	SuccessorUsed bool
+	// SuccessorExpiresAt is zero while there is none.
+	SuccessorExpiresAt time.Time
 
 	id     uuid.UUID
 	raw    []byte
@@ -37,18 +39,20 @@ func Find(ctx context.Context, tx db.TenantTx, purpose, token string) (Value, er
 		return Value{}, err
 	}
 	v := Value{raw: raw}
+	var ends sql.NullTime
 	hash := sha256.Sum256(raw)
 	err = tx.SQL().QueryRowContext(ctx, `
-		SELECT v.id, v.subject_id, v.expires_at, v.used_at, v.successor, s.used_at IS NOT NULL
+		SELECT v.id, v.subject_id, v.expires_at, v.used_at, v.successor, s.used_at IS NOT NULL, s.expires_at
 		FROM one_time_values v LEFT JOIN one_time_values s ON s.id = v.successor_id
 		WHERE v.token_hash = $1 AND v.purpose = $2`, hash[:], purpose).
-		Scan(&v.id, &v.Subject, &v.ExpiresAt, &v.UsedAt, &v.sealed, &v.SuccessorUsed)
+		Scan(&v.id, &v.Subject, &v.ExpiresAt, &v.UsedAt, &v.sealed, &v.SuccessorUsed, &ends)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Value{}, ErrInvalid()
 	}
 	if err != nil {
 		return Value{}, fmt.Errorf("find %s: %w", purpose, err)
 	}
+	v.SuccessorExpiresAt = ends.Time
 	return v, nil
 }
 

@@ -77,7 +77,7 @@ func insertFirstKey(ctx context.Context, tx db.CentralTx, t ids.Tenant, id uuid.
 	if err != nil || has {
 		return err
 	}
-	return tx.Ent().SigningKey.Create().SetID(id).SetTenantID(t.UUID()).SetPublicKey(public).SetPrivateKey(sealed).SetCreatedAt(now).Exec(ctx)
+	return tx.Ent().SigningKey.Create().SetID(id).SetTenantID(t.UUID()).SetPublicKey(public).SetPrivateKey(sealed).SetCreatedAt(now).SetActivatesAt(now).Exec(ctx)
 }
 
 func deleteKeys(ctx context.Context, tx db.CentralTx, t ids.Tenant) error {

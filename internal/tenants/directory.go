@@ -2,14 +2,11 @@ package tenants
 
 import (
 	"context"
-	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/singleflight"
 
@@ -39,45 +36,11 @@ type Entry struct {
 	Role     string
 	// Revision changes with the role's password.
 	Revision int64
-	// Keys are the public halves that verify access tokens.
-	Keys []PublicKey
+	// Keys are the signing keys that are stored, expired ones included.
+	Keys []SigningKey
 
 	key      secrets.DataKey
 	password []byte
-	signer   *sealedKey
-}
-
-// PublicKey verifies a tenant's access tokens.
-type PublicKey struct {
-	ID  uuid.UUID
-	Key ed25519.PublicKey
-}
-
-type sealedKey struct {
-	id     uuid.UUID
-	sealed []byte
-}
-
-// Key answers the verifying key with an id.
-func (e Entry) Key(id uuid.UUID) (ed25519.PublicKey, bool) {
-	for _, k := range e.Keys {
-		if k.ID == id {
-			return k.Key, true
-		}
-	}
-	return nil, false
-}
-
-// Signer opens the key that signs new tokens.
-func (e Entry) Signer() (uuid.UUID, ed25519.PrivateKey, error) {
-	if e.signer == nil {
-		return uuid.Nil, nil, fmt.Errorf("tenant %s has no signing key", e.ID)
-	}
-	seed, err := e.key.Open(e.signer.sealed, SealSigningKey+"/"+e.signer.id.String())
-	if err != nil {
-		return uuid.Nil, nil, fmt.Errorf("signing key of tenant %s: %w", e.ID, err)
-	}
-	return e.signer.id, ed25519.NewKeyFromSeed(seed), nil
 }
 
 // DataKey answers the tenant's data key.
@@ -191,7 +154,7 @@ func (d *Directory) replace(key string, c cached) (old cached) {
 const entrySQL = `
 	SELECT t.id::text, t.slug, t.name, t.state, t.data_key, t.database_name, t.role_name, t.role_password, t.credential_revision,
 		coalesce((SELECT json_agg(json_build_object('id', k.id, 'pub', encode(k.public_key, 'base64'),
-			'priv', encode(k.private_key, 'base64'), 'signs', k.retired_at IS NULL) ORDER BY k.created_at)
+			'priv', encode(k.private_key, 'base64'), 'activates', k.activates_at, 'expires', k.expires_at) ORDER BY k.activates_at, k.id)
 			FROM signing_keys k WHERE k.tenant_id = t.id), '[]')
 	FROM tenants t WHERE `
 
@@ -214,31 +177,4 @@ func (d *Directory) load(ctx context.Context, where, arg string) (Entry, bool, e
 		return Entry{}, false, err
 	}
 	return e, true, e.readKeys(keys)
-}
-
-func (e *Entry) readKeys(text []byte) error {
-	var rows []struct {
-		ID    uuid.UUID
-		Pub   string
-		Priv  string
-		Signs bool
-	}
-	if err := json.Unmarshal(text, &rows); err != nil {
-		return fmt.Errorf("signing keys of tenant %s: %w", e.ID, err)
-	}
-	for _, r := range rows {
-		pub, err := decodePG(r.Pub)
-		if err != nil || len(pub) != ed25519.PublicKeySize {
-			return fmt.Errorf("signing key %s: bad public half", r.ID)
-		}
-		e.Keys = append(e.Keys, PublicKey{ID: r.ID, Key: pub})
-		if r.Signs { // the youngest wins: rows come in order of birth
-			priv, err := decodePG(r.Priv)
-			if err != nil {
-				return fmt.Errorf("signing key %s: bad private half", r.ID)
-			}
-			e.signer = &sealedKey{id: r.ID, sealed: priv}
-		}
-	}
-	return nil
 }

@@ -48,6 +48,10 @@ const (
 	SealSigningKey   = "signing-key"
 )
 
+// AccessTTL is the life of an access token (A5): a key that signs no more goes
+// on verifying for as long.
+const AccessTTL = 10 * time.Minute
+
 // Tenant is what operators see.
 type Tenant struct {
 	ID            ids.Tenant

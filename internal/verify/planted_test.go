@@ -18,7 +18,7 @@ type planted struct {
 
 // onRows are planted in the central rows.
 var onRows = []planted{
-	{"SIGNING_KEY_MISSING", "{tenant}", "{central}", `UPDATE signing_keys SET retired_at = now()`, `UPDATE signing_keys SET retired_at = NULL`},
+	{"SIGNING_KEY_MISSING", "{tenant}", "{central}", `UPDATE signing_keys SET retired_at = now(), expires_at = now()`, `UPDATE signing_keys SET retired_at = NULL, expires_at = NULL`},
 	{"SIGNING_KEY_ORPHAN", "{x}", "{central}",
 		`SET session_replication_role = replica; INSERT INTO signing_keys (id, tenant_id, public_key, private_key) SELECT '{x}', '{x}', public_key, '' FROM signing_keys`,
 		`DELETE FROM signing_keys WHERE id = '{x}'`},

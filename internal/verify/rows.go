@@ -91,8 +91,8 @@ type rowCheck struct{ code, sql, sentence string }
 
 var rowChecks = []rowCheck{
 	{"SIGNING_KEY_MISSING", `SELECT t.id::text FROM tenants t WHERE t.state IN ('active', 'suspended', 'resuming')
-		AND NOT EXISTS (SELECT FROM signing_keys k WHERE k.tenant_id = t.id AND k.retired_at IS NULL)`,
-		"The tenant has no live signing key."},
+		AND NOT EXISTS (SELECT FROM signing_keys k WHERE k.tenant_id = t.id AND k.activates_at <= now() AND (k.retired_at IS NULL OR k.retired_at > now()))`,
+		"The tenant has no signing key that signs now."},
 	{"SIGNING_KEY_ORPHAN", `SELECT k.id::text FROM signing_keys k WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.id = k.tenant_id)`,
 		"The signing key belongs to no tenant."},
 	{"DIRTY_MARK_ORPHAN", `SELECT d.tenant_id::text FROM outbox_dirty d WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.id = d.tenant_id)`,

@@ -8,6 +8,7 @@ import { OperationService } from "./gen/tenantry/operations/v1/operations_pb.js"
 import { OperatorService } from "./gen/tenantry/operators/v1/operators_pb.js";
 import { RoleService } from "./gen/tenantry/roles/v1/roles_pb.js";
 import { ServiceAccountService } from "./gen/tenantry/apikeys/v1/apikeys_pb.js";
+import { SessionService } from "./gen/tenantry/auth/v1/sessions_pb.js";
 import { SettingsService } from "./gen/tenantry/settings/v1/settings_pb.js";
 import { TenantService } from "./gen/tenantry/tenants/v1/tenants_pb.js";
 import { UserService } from "./gen/tenantry/users/v1/users_pb.js";
@@ -22,6 +23,7 @@ export const services = {
   operators: OperatorService,
   roles: RoleService,
   serviceAccounts: ServiceAccountService,
+  sessions: SessionService,
   settings: SettingsService,
   tenants: TenantService,
   users: UserService,

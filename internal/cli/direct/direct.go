@@ -1,6 +1,6 @@
 // Package direct is what the commands with database credentials do: bootstrap,
-// migrate, verify and the first operator key. It is apart from package cli so
-// that the client commands are built without a database.
+// migrate, verify, the first operator key and the signing keys. It is apart
+// from package cli so that the client commands are built without a database.
 package direct
 
 import (
@@ -33,6 +33,7 @@ func Backend() cli.Backend {
 	return cli.Backend{
 		PlanBootstrap: planBootstrap, BootstrapSQL: bootstrapSQL, Bootstrap: bootstrap, Ping: ping,
 		Migrate: migrate, Verify: scan, CreateOperator: createOperator,
+		RotateKeys: rotateKeys, ListKeys: listKeys,
 	}
 }
 
