@@ -25,10 +25,10 @@ func checkPassword(password string, secondFactor bool) (short bool, err error) {
 	if !secondFactor || apperr.ReasonOf(err) != "PASSWORD_TOO_SHORT" {
 		return false, err
 	}
-	if len([]rune(norm.NFKC.String(password))) >= minShort {
+	if len([]rune(norm.NFKC.String(password))) >= MinShort {
 		return true, nil
 	}
-	least := strconv.Itoa(minShort)
+	least := strconv.Itoa(MinShort)
 	e := apperr.InvalidField("password", "string.min_len", "must have at least "+least+" characters beside a second factor").WithParams("min_len", least)
 	e.Reason = "PASSWORD_TOO_SHORT"
 	return false, e
@@ -47,7 +47,7 @@ func (s *Service) RequestReset(ctx context.Context, l *db.Lease, email string, m
 			return struct{}{}, err
 		}
 		return struct{}{}, audit.Write(ctx, tx, now, audit.Entry{
-			Actor: audit.Anonymous, Action: actionRequested, TargetKind: "tenant", TargetID: l.Tenant.UUID(), TenantID: l.Tenant, RequestID: m.RequestID,
+			Actor: audit.Anonymous, Action: "password.reset_requested", TargetKind: "tenant", TargetID: l.Tenant.UUID(), TenantID: l.Tenant, RequestID: m.RequestID,
 		})
 	})
 	s.ring(ctx, l, err)
@@ -109,7 +109,7 @@ func (s *Service) reset(ctx context.Context, tx db.TenantTx, a account, p newPas
 	if err := notices.Write(ctx, tx, now, notices.PasswordChanged, a.id); err != nil {
 		return err
 	}
-	return audit.Write(ctx, tx, now, entry(tx, a.id, actionReset, m, map[string]any{"sessions_revoked": ended}))
+	return audit.Write(ctx, tx, now, entry(tx, a.id, "password.reset", m, map[string]any{"sessions_revoked": ended}))
 }
 
 // endOthers ends what opens the account beside one session, or beside none:

@@ -38,16 +38,21 @@ const (
 	undoTTL   = 14 * 24 * time.Hour
 )
 
+// MinShort is the least of characters of a password beside a second factor
+// (A10).
+const MinShort = 8
+
 // The pages behind the links.
 const (
-	ResetPage       = "/m/reset"
-	EmailPage       = "/m/email"
-	EmailUndoPage   = "/m/email-undo"
-	sealOld         = "email-change/old"
-	sealNew         = "email-change/new"
-	minShort        = 8 // characters of a password beside a second factor (A10)
-	actionReset     = "password.reset"
-	actionRequested = "password.reset_requested"
+	ResetPage     = "/m/reset"
+	EmailPage     = "/m/email"
+	EmailUndoPage = "/m/email-undo"
+)
+
+// What the addresses of a change are sealed for.
+const (
+	sealOld = "email-change/old"
+	sealNew = "email-change/new"
 )
 
 // Templates of the mails this package asks for; they name mail rows too.

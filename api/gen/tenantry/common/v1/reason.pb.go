@@ -247,6 +247,18 @@ const (
 	Reason_REASON_SERVICE_ACCOUNT_EXISTS Reason = 164
 	// There are as many service accounts as there may be. Delete one first.
 	Reason_REASON_SERVICE_ACCOUNT_LIMIT Reason = 165
+	// The organization offers no login by mail: its settings name no app_url. Log
+	// in with the password, or ask an administrator to set it.
+	Reason_REASON_MAGIC_LINK_UNAVAILABLE Reason = 180
+	// The request waits for its confirmation code to be typed on the page behind
+	// the mail's link. Ask again in a few seconds.
+	Reason_REASON_MAGIC_LINK_PENDING Reason = 181
+	// The code or the request was used, has expired or is unknown, or the verifier
+	// is not the one that the request was made with. Ask for a new link.
+	Reason_REASON_MAGIC_CODE_INVALID Reason = 182
+	// That is not the code which the requesting browser shows. Type it again;
+	// after five wrong ones the link is dead.
+	Reason_REASON_MAGIC_LINK_CODE_WRONG Reason = 183
 )
 
 // Enum value maps for Reason.
@@ -338,6 +350,10 @@ var (
 		163: "REASON_SERVICE_ACCOUNT_NOT_FOUND",
 		164: "REASON_SERVICE_ACCOUNT_EXISTS",
 		165: "REASON_SERVICE_ACCOUNT_LIMIT",
+		180: "REASON_MAGIC_LINK_UNAVAILABLE",
+		181: "REASON_MAGIC_LINK_PENDING",
+		182: "REASON_MAGIC_CODE_INVALID",
+		183: "REASON_MAGIC_LINK_CODE_WRONG",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -426,6 +442,10 @@ var (
 		"REASON_SERVICE_ACCOUNT_NOT_FOUND": 163,
 		"REASON_SERVICE_ACCOUNT_EXISTS":    164,
 		"REASON_SERVICE_ACCOUNT_LIMIT":     165,
+		"REASON_MAGIC_LINK_UNAVAILABLE":    180,
+		"REASON_MAGIC_LINK_PENDING":        181,
+		"REASON_MAGIC_CODE_INVALID":        182,
+		"REASON_MAGIC_LINK_CODE_WRONG":     183,
 	}
 )
 
@@ -460,7 +480,7 @@ var File_tenantry_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xaa\x13\n" +
+	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xb1\x14\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\x01\x12\x17\n" +
@@ -548,7 +568,11 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\x14REASON_API_KEY_LIMIT\x10\xa2\x01\x12%\n" +
 	" REASON_SERVICE_ACCOUNT_NOT_FOUND\x10\xa3\x01\x12\"\n" +
 	"\x1dREASON_SERVICE_ACCOUNT_EXISTS\x10\xa4\x01\x12!\n" +
-	"\x1cREASON_SERVICE_ACCOUNT_LIMIT\x10\xa5\x01B\xbd\x01\n" +
+	"\x1cREASON_SERVICE_ACCOUNT_LIMIT\x10\xa5\x01\x12\"\n" +
+	"\x1dREASON_MAGIC_LINK_UNAVAILABLE\x10\xb4\x01\x12\x1e\n" +
+	"\x19REASON_MAGIC_LINK_PENDING\x10\xb5\x01\x12\x1e\n" +
+	"\x19REASON_MAGIC_CODE_INVALID\x10\xb6\x01\x12!\n" +
+	"\x1cREASON_MAGIC_LINK_CODE_WRONG\x10\xb7\x01B\xbd\x01\n" +
 	"\x16com.tenantry.common.v1B\vReasonProtoP\x01Z,tenantry/api/gen/tenantry/common/v1;commonv1\xa2\x02\x03TCX\xaa\x02\x12Tenantry.Common.V1\xca\x02\x12Tenantry\\Common\\V1\xe2\x02\x1eTenantry\\Common\\V1\\GPBMetadata\xea\x02\x14Tenantry::Common::V1b\x06proto3"
 
 var (
