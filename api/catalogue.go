@@ -103,4 +103,8 @@ var catalogue = map[commonv1.Reason]entry{
 	commonv1.Reason_REASON_SERVICE_ACCOUNT_EXISTS:    {Kind: apperr.AlreadyExists},
 	commonv1.Reason_REASON_SERVICE_ACCOUNT_LIMIT:     {Kind: apperr.Precondition},
 	commonv1.Reason_REASON_SESSION_NOT_FOUND:         {Kind: apperr.NotFound},
+	commonv1.Reason_REASON_MAGIC_LINK_UNAVAILABLE:    {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_MAGIC_LINK_PENDING:        {Kind: apperr.Precondition},
+	commonv1.Reason_REASON_MAGIC_CODE_INVALID:        {Kind: apperr.Unauthenticated},
+	commonv1.Reason_REASON_MAGIC_LINK_CODE_WRONG:     {Kind: apperr.Invalid},
 }

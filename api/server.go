@@ -45,10 +45,13 @@ import (
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
+	"tenantry/internal/magiclink"
 	"tenantry/internal/metrics"
+	"tenantry/internal/onetime"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
 	"tenantry/internal/rbac"
+	"tenantry/internal/recovery"
 	"tenantry/internal/replay"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
@@ -85,6 +88,8 @@ type Deps struct {
 	Directory   *tenants.Directory
 	Router      *tenants.Router
 	Auth        *auth.Service
+	Recovery    *recovery.Service
+	MagicLinks  *magiclink.Service
 	Users       *users.Service
 	Roles       *rbac.Service
 	Settings    *settings.Service
@@ -176,11 +181,20 @@ func New(d Deps) (*Server, error) {
 			URLs: urls, Now: d.Now,
 			CheckInvitation: d.Invitations.Check, AcceptInvitation: d.Invitations.Accept,
 			CheckVerification: d.Auth.CheckVerification, VerifyEmail: d.Auth.VerifyEmail,
-			AppURL: appURL,
+			Recovery: pages.Recovery{
+				CheckReset: d.Recovery.Check(onetime.Reset), ResetPassword: d.Recovery.Reset,
+				CheckEmailChange: d.Recovery.Check(onetime.EmailChange), ConfirmEmailChange: d.Recovery.ConfirmEmailChange,
+				CheckEmailUndo: d.Recovery.Check(onetime.EmailUndo), UndoEmailChange: d.Recovery.UndoEmailChange,
+				CheckNotMe: d.Recovery.Check(onetime.NotMe), ReportNotMe: d.Recovery.ReportNotMe,
+			},
+			MagicLinks: pages.MagicLinks{Check: d.MagicLinks.Check, Continue: d.MagicLinks.Continue, Approve: d.MagicLinks.Approve},
+			AppURL:     appURL,
 		},
 		register: func(s *connect.Server) {
 			authv1connect.RegisterAuthServiceHandler(s, &authHandler{d.Auth})
 			authv1connect.RegisterSessionServiceHandler(s, &sessionsHandler{d.Auth})
+			authv1connect.RegisterAccountServiceHandler(s, &accountHandler{d.Recovery})
+			authv1connect.RegisterMagicLinkServiceHandler(s, &magicLinkHandler{d.MagicLinks})
 			usersv1connect.RegisterUserServiceHandler(s, &usersHandler{d.Users})
 			rolesv1connect.RegisterRoleServiceHandler(s, &rolesHandler{d.Roles})
 			settingsv1connect.RegisterSettingsServiceHandler(s, &settingsHandler{d.Settings})

@@ -18,6 +18,7 @@ import (
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
+	"tenantry/internal/magiclink"
 	"tenantry/internal/mail"
 	"tenantry/internal/mailbox"
 	"tenantry/internal/mailer"
@@ -29,6 +30,7 @@ import (
 	"tenantry/internal/pools"
 	"tenantry/internal/provisioning"
 	"tenantry/internal/rbac"
+	"tenantry/internal/recovery"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
@@ -67,9 +69,11 @@ func newWorld(t *testing.T) *world {
 	hasher, err := auth.NewHasher(peppers, 2)
 	require.NoError(t, err)
 	w.prov = provisioning.New(in.Central, w.router, now, nil, log)
+	accounts := auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls})
 	d := Deps{
 		PublicURL: public, Log: log, Now: now, Flood: Flood{PerSecond: -1}, Directory: w.directory, Router: w.router,
-		Auth: auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls}), Users: users.New(now), Roles: rbac.New(now), Settings: settings.New(now), Invitations: invitations.New(now, hasher, nil),
+		Auth: accounts, Recovery: recovery.New(recovery.Deps{Now: now, Hasher: hasher, Auth: accounts}), MagicLinks: magiclink.New(magiclink.Deps{Now: now, Auth: accounts}),
+		Users: users.New(now), Roles: rbac.New(now), Settings: settings.New(now), Invitations: invitations.New(now, hasher, nil),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
 		APIKeys: apikeys.New(now), Central: in.Central,
@@ -94,6 +98,8 @@ func (w *world) startMail(t *testing.T, d Deps, urls tenants.URLs) {
 	require.NoError(t, err)
 	drafts := map[string]mailer.DraftFunc{
 		auth.MailVerify: d.Auth.DraftVerification, auth.MailResend: d.Auth.DraftVerification, invitations.MailInvitation: d.Invitations.Draft,
+		magiclink.Mail: d.MagicLinks.Draft, recovery.MailReset: d.Recovery.DraftReset, recovery.MailSecured: d.Recovery.DraftReset,
+		recovery.MailEmailChange: d.Recovery.DraftEmailChange, recovery.MailEmailChanged: d.Recovery.DraftEmailChanged,
 	}
 	for _, kind := range notices.Kinds {
 		drafts[string(kind)] = notices.New(clock.System).Draft

@@ -19,10 +19,12 @@ import (
 
 // Services are the clients of all services, at whichever host each is served.
 type Services struct {
+	Accounts        authv1connect.AccountServiceClient
 	ApiKeys         apikeysv1connect.ApiKeyServiceClient
 	Auth            authv1connect.AuthServiceClient
 	Hooks           hooksv1connect.HookServiceClient
 	Invitations     invitationsv1connect.InvitationServiceClient
+	MagicLinks      authv1connect.MagicLinkServiceClient
 	Operations      operationsv1connect.OperationServiceClient
 	Operators       operatorsv1connect.OperatorServiceClient
 	Roles           rolesv1connect.RoleServiceClient
@@ -35,10 +37,12 @@ type Services struct {
 
 func newServices(c *connect.Client) Services {
 	return Services{
+		Accounts:        authv1connect.NewAccountServiceClient(c),
 		ApiKeys:         apikeysv1connect.NewApiKeyServiceClient(c),
 		Auth:            authv1connect.NewAuthServiceClient(c),
 		Hooks:           hooksv1connect.NewHookServiceClient(c),
 		Invitations:     invitationsv1connect.NewInvitationServiceClient(c),
+		MagicLinks:      authv1connect.NewMagicLinkServiceClient(c),
 		Operations:      operationsv1connect.NewOperationServiceClient(c),
 		Operators:       operatorsv1connect.NewOperatorServiceClient(c),
 		Roles:           rolesv1connect.NewRoleServiceClient(c),

@@ -6,11 +6,11 @@ package pages
 import (
 	"bytes"
 	"context"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"tenantry/api/edge"
 	"tenantry/internal/apperr"
@@ -20,17 +20,12 @@ import (
 	"tenantry/internal/i18n"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
+	"tenantry/internal/recovery"
 	"tenantry/internal/tenants"
 )
 
-// The pages.
-const (
-	invitationPath = "/m/invitation"
-	verifyPath     = "/m/verify"
-)
-
-// Paths is every page.
-var Paths = []string{invitationPath, verifyPath}
+// Paths is every page, sorted.
+var Paths = slices.Sorted(maps.Keys(kinds))
 
 // Serves reports whether a path is a page.
 func Serves(path string) bool { return slices.Contains(Paths, path) }
@@ -43,10 +38,12 @@ type Deps struct {
 	URLs tenants.URLs
 	Now  clock.Clock
 
-	CheckInvitation   func(context.Context, *db.Lease, string) error
+	CheckInvitation   Look
 	AcceptInvitation  func(context.Context, *db.Lease, tenants.Entry, invitations.AcceptInput, auth.Meta) (ids.User, error)
-	CheckVerification func(context.Context, *db.Lease, string) error
-	VerifyEmail       func(context.Context, *db.Lease, string, auth.Meta) error
+	CheckVerification Look
+	VerifyEmail       Act
+	Recovery          Recovery
+	MagicLinks        MagicLinks
 	// AppURL answers where the tenant's people log in; may be empty.
 	AppURL func(context.Context, *db.Lease) (string, error)
 }
@@ -61,8 +58,9 @@ func New(d Deps) (*Pages, error) { return &Pages{d}, nil }
 type view struct {
 	Locale              i18n.Locale
 	Title, Organization string
-	// Form is the kind of form: "invitation", "verify", or none.
-	Form string
+	// Form is the kind of form: "invitation", "reset", "magic", "confirm" for a
+	// button alone, or none. Intro stands above it, Submit on its button.
+	Form, Intro, Submit string
 	// Action is the form's path, Token the link's, FormToken ours.
 	Action, Token, FormToken string
 	Name                     string
@@ -82,6 +80,9 @@ func (v view) Text(key string) string { return v.Locale.Page(key, nil) }
 
 // Hint says how long a password must be.
 func (v view) Hint() string {
+	if v.Form == "reset" {
+		return v.Locale.Page("reset.hint", i18n.Params{"min_len": strconv.Itoa(auth.MinPassword), "least": v.MinPassword})
+	}
 	return v.Locale.Page("invitation.hint", i18n.Params{"min_len": v.MinPassword})
 }
 
@@ -106,20 +107,15 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request) error {
 		p.gone(w, r)
 		return nil
 	}
-	switch {
-	case r.URL.Path == invitationPath && post:
-		return p.accept(w, r, token)
-	case r.URL.Path == invitationPath:
-		return p.show(w, r, p.CheckInvitation, p.form(r, "invitation", token))
-	case post:
-		return p.verify(w, r, token)
-	default:
-		return p.show(w, r, p.CheckVerification, p.form(r, "verify", token))
+	k := kinds[r.URL.Path]
+	if post {
+		return k.act(p, w, r, k, token)
 	}
+	return p.show(w, r, k, token)
 }
 
-func (p *Pages) show(w http.ResponseWriter, r *http.Request, check func(context.Context, *db.Lease, string) error, v view) error {
-	err := check(r.Context(), edge.From(r.Context()).Lease, v.Token)
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, k kind, token string) error {
+	err := k.check(p)(r.Context(), edge.From(r.Context()).Lease, token)
 	if spent(err) {
 		p.gone(w, r)
 		return nil
@@ -127,32 +123,10 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, check func(context.
 	if err != nil {
 		return err
 	}
-	p.render(w, r, http.StatusOK, v)
-	return nil
-}
-
-func (p *Pages) accept(w http.ResponseWriter, r *http.Request, token string) error {
-	call := edge.From(r.Context())
-	// What is not UTF-8 cannot be stored, nor shown again.
-	name := strings.TrimSpace(strings.ToValidUTF8(r.PostForm.Get("name"), "�"))
-	_, err := p.AcceptInvitation(r.Context(), call.Lease, call.Tenant, invitations.AcceptInput{
-		Token: token, Name: name, Password: r.PostForm.Get("password"),
-	}, call.Meta())
-	v := p.form(r, "invitation", token)
-	v.Name = name
-	if err != nil {
-		return p.again(w, r, v, err)
+	if k.form == "magic" {
+		p.allowApp(w, r)
 	}
-	p.done(w, r, "invitation.done", "invitation.next")
-	return nil
-}
-
-func (p *Pages) verify(w http.ResponseWriter, r *http.Request, token string) error {
-	call := edge.From(r.Context())
-	if err := p.VerifyEmail(r.Context(), call.Lease, token, call.Meta()); err != nil {
-		return p.again(w, r, p.form(r, "verify", token), err)
-	}
-	p.done(w, r, "verify.done", "verify.next")
+	p.render(w, r, http.StatusOK, p.form(r, k, token))
 	return nil
 }
 
@@ -194,11 +168,11 @@ func (p *Pages) gone(w http.ResponseWriter, r *http.Request) {
 // blank is a page in the language of the request.
 func blank(r *http.Request) view { return view{Locale: edge.From(r.Context()).Locale} }
 
-func (p *Pages) done(w http.ResponseWriter, r *http.Request, title, next string) {
+func (p *Pages) done(w http.ResponseWriter, r *http.Request, k kind) {
 	v := blank(r)
-	v.Title, v.Paragraphs = v.Text(title), []string{v.Text(next)}
+	v.Title, v.Paragraphs = v.Text(k.done), []string{v.Text(k.next)}
 	// Not knowing the address of the application spoils nothing that was done.
-	if at, err := p.AppURL(r.Context(), edge.From(r.Context()).Lease); err == nil {
+	if at, err := p.AppURL(r.Context(), edge.From(r.Context()).Lease); err == nil && k.login {
 		v.AppURL = at
 	}
 	p.render(w, r, http.StatusOK, v)
@@ -215,10 +189,14 @@ func (p *Pages) Trouble(w http.ResponseWriter, r *http.Request, status int, e *a
 	p.render(w, r, status, v)
 }
 
-func (p *Pages) form(r *http.Request, kind, token string) view {
+func (p *Pages) form(r *http.Request, k kind, token string) view {
 	v := blank(r)
-	v.Title, v.MinPassword = v.Text(kind+".title"), strconv.Itoa(auth.MinPassword)
-	v.Form, v.Action, v.Token, v.FormToken = kind, r.URL.Path, token, p.formToken(r, token)
+	v.Form, v.Title, v.Intro, v.Submit = k.form, v.Text(k.title), v.Text(k.intro), v.Text(k.submit)
+	v.MinPassword = strconv.Itoa(auth.MinPassword)
+	if k.form == "reset" {
+		v.MinPassword = strconv.Itoa(recovery.MinShort) // whether a second factor is there, the answer says
+	}
+	v.Action, v.Token, v.FormToken = r.URL.Path, token, p.formToken(r, token)
 	return v
 }
 

@@ -19,9 +19,13 @@ var (
 // layout is the one page; the style is put in as it is, so its hash is known.
 var layout = template.Must(template.New("page").Parse(strings.Replace(pageHTML, "/*style*/", pageCSS, 1)))
 
-// policy allows the page its own style and a form to its own origin: no
+// policy allows the page its own style and forms to where they lead: no
 // script, no image, no frame around it.
-var policy = "default-src 'none'; style-src 'sha256-" + styleHash() + "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+func policy(formAction string) string {
+	return "default-src 'none'; style-src 'sha256-" + style + "'; form-action " + formAction + "; frame-ancestors 'none'; base-uri 'none'"
+}
+
+var style = styleHash()
 
 func styleHash() string {
 	sum := sha256.Sum256([]byte(pageCSS))
@@ -32,7 +36,7 @@ func styleHash() string {
 // to may learn it, and no cache or search engine may keep it.
 func headers(w http.ResponseWriter) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", policy("'self'"))
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Robots-Tag", "noindex, nofollow")

@@ -23,6 +23,7 @@ import (
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
+	"tenantry/internal/notices"
 	"tenantry/internal/rbac"
 )
 
@@ -150,6 +151,12 @@ func (s *Service) Create(ctx context.Context, l *db.Lease, in CreateInput, by rb
 		}
 		if err := insert(ctx, tx, k, hash, by.User); err != nil {
 			return struct{}{}, err
+		}
+		// A key that acts for a person outlives their sessions: they are told.
+		if k.User != nil {
+			if err := notices.Write(ctx, tx, now, notices.KeyCreated, *k.User); err != nil {
+				return struct{}{}, err
+			}
 		}
 		return struct{}{}, s.audit(ctx, tx, by, "api_key.created", "api_key", k.ID, nil, facts(k))
 	})

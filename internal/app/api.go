@@ -13,10 +13,12 @@ import (
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
+	"tenantry/internal/magiclink"
 	"tenantry/internal/metrics"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
 	"tenantry/internal/rbac"
+	"tenantry/internal/recovery"
 	"tenantry/internal/replay"
 	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
@@ -47,12 +49,15 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 	}
 	defer closeLimits()
 	ringCentral := func(ctx context.Context) { b.bell.Ring(ctx, ids.Tenant{}) }
+	accounts := auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell})
 	server, err := api.New(api.Deps{
 		PublicURL: &c.PublicURL, Log: log, Now: b.now, Ready: b.ready,
 		Flood:  api.Flood{PerSecond: float64(c.FloodPerSecond)},
 		Limits: limits, TrustedProxies: c.TrustedProxies, Metrics: b.metrics,
 		Directory: b.directory, Router: b.router,
-		Auth:        auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell}),
+		Auth:        accounts,
+		Recovery:    recovery.New(recovery.Deps{Now: b.now, Hasher: hasher, Auth: accounts, Bell: b.bell}),
+		MagicLinks:  magiclink.New(magiclink.Deps{Now: b.now, Auth: accounts, Bell: b.bell}),
 		Users:       users.New(b.now),
 		Roles:       rbac.New(b.now),
 		Settings:    settings.New(b.now),

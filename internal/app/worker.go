@@ -13,11 +13,13 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/invitations"
 	"tenantry/internal/lifecycle"
+	"tenantry/internal/magiclink"
 	"tenantry/internal/mail"
 	"tenantry/internal/mailer"
 	"tenantry/internal/notices"
 	"tenantry/internal/pgadmin"
 	"tenantry/internal/provisioning"
+	"tenantry/internal/recovery"
 	"tenantry/internal/schema"
 	"tenantry/internal/signingkeys"
 	"tenantry/internal/tenants"
@@ -84,7 +86,13 @@ func newMailer(b *base, c config.Config) (*mailer.Mailer, error) {
 		return nil, err
 	}
 	accounts := auth.New(auth.Deps{Now: b.now, URLs: b.urls, Bell: b.bell})
+	recoveries := recovery.New(recovery.Deps{Now: b.now})
 	drafts := map[string]mailer.DraftFunc{
+		magiclink.Mail:             magiclink.New(magiclink.Deps{Now: b.now}).Draft,
+		recovery.MailReset:         recoveries.DraftReset,
+		recovery.MailSecured:       recoveries.DraftReset,
+		recovery.MailEmailChange:   recoveries.DraftEmailChange,
+		recovery.MailEmailChanged:  recoveries.DraftEmailChanged,
 		auth.MailVerify:            accounts.DraftVerification,
 		auth.MailResend:            accounts.DraftVerification,
 		invitations.MailInvitation: invitations.New(b.now, nil, nil).Draft,

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"time"
 
 	"tenantry/internal/db"
 	"tenantry/internal/mail"
@@ -12,11 +13,21 @@ import (
 	"tenantry/internal/subjects"
 )
 
+// MailEvery is how often at the most one address gets a mail of a kind that
+// anybody can ask for. More are dropped where nobody can see it.
+const MailEvery = time.Minute
+
 // DraftVerification answers the mail of a registration: the link, a notice
 // where the address has an account, or nil where the tenant takes invited
 // people only or nothing waits. It runs in the worker, so nobody who asks can
 // see which.
 func (s *Service) DraftVerification(ctx context.Context, tx db.TenantTx, row outbox.Row) (*mail.Draft, error) {
+	if row.Name == MailResend {
+		crowded, err := outbox.Crowded(ctx, tx, row, s.now(), MailEvery)
+		if err != nil || crowded {
+			return nil, err
+		}
+	}
 	r, err := findRegistration(ctx, tx, row, s.now())
 	if err != nil || r == nil {
 		return nil, err

@@ -32,6 +32,15 @@ const (
 	VerifyEmail   Template = "verify_email"
 	AccountExists Template = "account_exists"
 	Invitation    Template = "invitation"
+	PasswordReset Template = "password_reset"
+	// AccountSecured follows what has locked an account down.
+	AccountSecured Template = "account_secured"
+	MagicLink      Template = "magic_link"
+	EmailChange    Template = "email_change"
+	// EmailChanged goes to the address that the account had.
+	EmailChanged Template = "email_changed"
+	// AddressTaken goes to somebody whose address another account asked for.
+	AddressTaken Template = "address_taken"
 )
 
 // texts of a mail: the key is the template's name and one of these. A notice

@@ -166,7 +166,11 @@ func (m *Mailer) record(ctx context.Context, tx db.TenantTx, letters []letter, o
 			}
 			continue
 		}
-		if err := outbox.Finish(ctx, tx, l.row.ID, m.d.Now()); err != nil {
+		end := outbox.Finish
+		if l.msg == nil {
+			end = outbox.Drop
+		}
+		if err := end(ctx, tx, l.row.ID, m.d.Now()); err != nil {
 			return ended, err
 		}
 		ended++

@@ -100,6 +100,22 @@ func Check(ctx context.Context, tx db.TenantTx, purpose, token string, now time.
 		WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3`, purpose, token, now)
 }
 
+// Expiry answers when the open token of a subject ends; false when none is
+// open: it was used, voided, or has expired.
+func Expiry(ctx context.Context, tx db.TenantTx, purpose string, subject uuid.UUID, now time.Time) (time.Time, bool, error) {
+	var expires time.Time
+	err := tx.SQL().QueryRowContext(ctx, `
+		SELECT expires_at FROM one_time_values WHERE subject_id = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3
+		ORDER BY created_at DESC LIMIT 1`, subject, purpose, now).Scan(&expires)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("expiry of %s: %w", purpose, err)
+	}
+	return expires, true, nil
+}
+
 func one(ctx context.Context, tx db.TenantTx, query, purpose, token string, now time.Time) (uuid.UUID, error) {
 	raw, err := decode(token)
 	if err != nil {

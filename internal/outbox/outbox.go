@@ -161,11 +161,45 @@ func Finish(ctx context.Context, tx db.Tx, id uuid.UUID, now time.Time) error {
 	return nil
 }
 
+// notSent is the code of a mail row that has ended without a mail.
+const notSent = "not_sent"
+
+// Drop ends a mail row for which nothing was sent.
+func Drop(ctx context.Context, tx db.Tx, id uuid.UUID, now time.Time) error {
+	_, err := tx.SQL().ExecContext(ctx, `UPDATE outbox SET done_at = $2, sealed_token = NULL, last_error = $3 WHERE id = $1`, id, now, notSent)
+	if err != nil {
+		return fmt.Errorf("drop outbox row: %w", err)
+	}
+	return nil
+}
+
+// Crowded reports whether a mail that somebody has asked for is one too many:
+// another of its name to its address has waited longer, or was sent within a
+// time. A row whose link has been minted is never crowded out. Rows that were
+// dropped do not count, so whoever goes on asking cannot keep a mail from its
+// owner.
+func Crowded(ctx context.Context, tx db.Tx, r Row, now time.Time, within time.Duration) (bool, error) {
+	if r.SealedToken != nil || r.AddressHash == nil {
+		return false, nil
+	}
+	var crowded bool
+	err := tx.SQL().QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT FROM outbox WHERE done_at IS NULL AND kind = 'mail' AND name = $1 AND address_hash = $2 AND (created_at, id) < ($4, $3))
+			OR EXISTS (SELECT FROM outbox WHERE done_at > $5 AND kind = 'mail' AND name = $1 AND address_hash = $2 AND id <> $3
+				AND last_error IS DISTINCT FROM $6)`,
+		r.Name, r.AddressHash, r.ID, r.CreatedAt, now.Add(-within), notSent).Scan(&crowded)
+	if err != nil {
+		return false, fmt.Errorf("look for mails before: %w", err)
+	}
+	return crowded, nil
+}
+
 // CancelMails ends the mails about a subject that have not been sent; one that
 // is being sent at this moment still arrives.
 func CancelMails(ctx context.Context, tx db.Tx, template string, subject uuid.UUID, now time.Time) error {
 	_, err := tx.SQL().ExecContext(ctx, `
-		UPDATE outbox SET done_at = $3, sealed_token = NULL WHERE done_at IS NULL AND kind = 'mail' AND name = $1 AND subject_id = $2`, template, subject, now)
+		UPDATE outbox SET done_at = $3, sealed_token = NULL, last_error = $4 WHERE done_at IS NULL AND kind = 'mail' AND name = $1 AND subject_id = $2`,
+		template, subject, now, notSent)
 	if err != nil {
 		return fmt.Errorf("cancel mails: %w", err)
 	}

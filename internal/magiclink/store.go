@@ -1,0 +1,96 @@
+package magiclink
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tenantry/internal/db"
+)
+
+// request is a row of magic_links.
+type request struct {
+	id                               uuid.UUID
+	addressHash, challenge, codeHash []byte
+	user                             *uuid.UUID
+	tries                            int
+	at, expires                      time.Time
+	approvedAt, exchangedAt          *time.Time
+}
+
+// open reports whether a request may still become a sign-in. One that was
+// approved in its last moment has a minute.
+func (r request) open(now time.Time) bool {
+	if r.exchangedAt != nil {
+		return false
+	}
+	return now.Before(r.expires) || (r.approvedAt != nil && now.Before(r.approvedAt.Add(codeTTL)))
+}
+
+const columns = `id, address_hash, challenge, code_hash, user_id, tries, created_at, expires_at, approved_at, exchanged_at`
+
+func scan(row *sql.Row) (*request, error) {
+	var r request
+	err := row.Scan(&r.id, &r.addressHash, &r.challenge, &r.codeHash, &r.user, &r.tries, &r.at, &r.expires, &r.approvedAt, &r.exchangedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read magic link: %w", err)
+	}
+	return &r, nil
+}
+
+func insert(ctx context.Context, tx db.TenantTx, r request) error {
+	return exec(ctx, tx, `INSERT INTO magic_links (id, address_hash, challenge, code_hash, tries, created_at, expires_at) VALUES ($1, $2, $3, $4, 0, $5, $6)`,
+		r.id, r.addressHash, r.challenge, r.codeHash, r.at, r.expires)
+}
+
+// find answers a request, nil where there is none.
+func find(ctx context.Context, tx db.TenantTx, id uuid.UUID) (*request, error) {
+	return scan(tx.SQL().QueryRowContext(ctx, `SELECT `+columns+` FROM magic_links WHERE id = $1`, id))
+}
+
+// try counts a try and answers the request; nil when none is left.
+func try(ctx context.Context, tx db.TenantTx, id uuid.UUID) (*request, error) {
+	return scan(tx.SQL().QueryRowContext(ctx, `UPDATE magic_links SET tries = tries + 1 WHERE id = $1 AND tries < $2 RETURNING `+columns, id, maxTries))
+}
+
+func setUser(ctx context.Context, tx db.TenantTx, id, user uuid.UUID) error {
+	return exec(ctx, tx, `UPDATE magic_links SET user_id = $2 WHERE id = $1`, id, user)
+}
+
+func approve(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time) error {
+	return exec(ctx, tx, `UPDATE magic_links SET approved_at = $2 WHERE id = $1`, id, now)
+}
+
+// exchanged marks a request as a sign-in; false when it has been one.
+func exchanged(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time) (bool, error) {
+	r, err := tx.SQL().ExecContext(ctx, `UPDATE magic_links SET exchanged_at = $2 WHERE id = $1 AND exchanged_at IS NULL`, id, now)
+	if err != nil {
+		return false, fmt.Errorf("write magic link: %w", err)
+	}
+	n, err := r.RowsAffected()
+	return n == 1, err
+}
+
+// revisionOf answers an account's revision; zero for one that has gone.
+func revisionOf(ctx context.Context, tx db.TenantTx, user uuid.UUID) (int64, error) {
+	var revision int64
+	err := tx.SQL().QueryRowContext(ctx, `SELECT revision FROM users WHERE id = $1 AND deleted_at IS NULL`, user).Scan(&revision)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("read revision: %w", err)
+	}
+	return revision, nil
+}
+
+func exec(ctx context.Context, tx db.TenantTx, query string, args ...any) error {
+	if _, err := tx.SQL().ExecContext(ctx, query, args...); err != nil {
+		return fmt.Errorf("write magic link: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package recovery
+
+import (
+	"context"
+	"strconv"
+
+	"golang.org/x/text/unicode/norm"
+
+	"tenantry/internal/apperr"
+	"tenantry/internal/attempts"
+	"tenantry/internal/audit"
+	"tenantry/internal/auth"
+	"tenantry/internal/db"
+	"tenantry/internal/ids"
+	"tenantry/internal/notices"
+	"tenantry/internal/onetime"
+	"tenantry/internal/outbox"
+	"tenantry/internal/tenants"
+)
+
+// checkPassword refuses a new password, and says whether it is good only
+// beside a second factor: every path of this package asks here.
+func checkPassword(password string, secondFactor bool) (short bool, err error) {
+	err = auth.CheckPassword(password)
+	if !secondFactor || apperr.ReasonOf(err) != "PASSWORD_TOO_SHORT" {
+		return false, err
+	}
+	if len([]rune(norm.NFKC.String(password))) >= MinShort {
+		return true, nil
+	}
+	least := strconv.Itoa(MinShort)
+	e := apperr.InvalidField("password", "string.min_len", "must have at least "+least+" characters beside a second factor").WithParams("min_len", least)
+	e.Reason = "PASSWORD_TOO_SHORT"
+	return false, e
+}
+
+// RequestReset asks for a mail to choose a new password. The intent carries
+// only the keyed hash of the address.
+func (s *Service) RequestReset(ctx context.Context, l *db.Lease, email string, m auth.Meta) error {
+	if err := auth.CheckEmail(email); err != nil {
+		return err
+	}
+	now := s.Now()
+	_, err := db.InTenant(ctx, l, func(tx db.TenantTx) (struct{}, error) {
+		intent := outbox.MailIntent{Template: MailReset, Tenant: l.Tenant, AddressHash: l.Key.AddressHash(email)}
+		if err := outbox.Mail(ctx, tx, now, intent); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, audit.Write(ctx, tx, now, audit.Entry{
+			Actor: audit.Anonymous, Action: "password.reset_requested", TargetKind: "tenant", TargetID: l.Tenant.UUID(), TenantID: l.Tenant, RequestID: m.RequestID,
+		})
+	})
+	s.ring(ctx, l, err)
+	return err
+}
+
+// ResetInput redeems a link of a reset mail.
+type ResetInput struct{ Token, Password string }
+
+// Reset sets the password of whoever holds the link. It opens no session and
+// takes no second factor away; it ends every session, makes every device a
+// stranger, and unlocks a password that guesses or its owner had locked.
+func (s *Service) Reset(ctx context.Context, l *db.Lease, in ResetInput, m auth.Meta) error {
+	// A token that will not be taken is refused before it costs a hash.
+	a, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) (account, error) { return holder(ctx, tx, onetime.Reset, in.Token, s.Now()) })
+	if err != nil {
+		return err
+	}
+	if _, err := checkPassword(in.Password, a.secondFactor); err != nil {
+		return err
+	}
+	hash, err := s.Hasher.Hash(ctx, in.Password)
+	if err != nil {
+		return err
+	}
+	_, err = db.InTenant(ctx, l, func(tx db.TenantTx) (struct{}, error) {
+		a, _, err := s.redeem(ctx, tx, onetime.Reset, in.Token)
+		if err != nil {
+			return struct{}{}, err
+		}
+		// The factor may have gone since.
+		short, err := checkPassword(in.Password, a.secondFactor)
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.reset(ctx, tx, a, newPassword{hash: hash, short: short}, m)
+	})
+	s.ring(ctx, l, err)
+	return err
+}
+
+func (s *Service) reset(ctx context.Context, tx db.TenantTx, a account, p newPassword, m auth.Meta) error {
+	now := s.Now()
+	if err := setPassword(ctx, tx, a.id, p); err != nil {
+		return err
+	}
+	if err := forgetDevices(ctx, tx, a.id); err != nil {
+		return err
+	}
+	ended, err := s.endOthers(ctx, tx, a, ids.Session{})
+	if err != nil {
+		return err
+	}
+	for _, kind := range []string{attempts.Stranger, attempts.Known} {
+		if err := attempts.Clear(ctx, tx, kind, tx.DataKey().AddressHash(a.email), now); err != nil {
+			return err
+		}
+	}
+	if err := notices.Write(ctx, tx, now, notices.PasswordChanged, a.id); err != nil {
+		return err
+	}
+	return audit.Write(ctx, tx, now, entry(tx, a.id, "password.reset", m, map[string]any{"sessions_revoked": ended}))
+}
+
+// endOthers ends what opens the account beside one session, or beside none:
+// sessions, links of reset mails, and changes of address that wait. Whoever
+// knew the old password may have begun them.
+func (s *Service) endOthers(ctx context.Context, tx db.TenantTx, a account, keep ids.Session) (int, error) {
+	now := s.Now()
+	if err := cancelChanges(ctx, tx, a.id, now); err != nil {
+		return 0, err
+	}
+	if err := onetime.Void(ctx, tx, onetime.Reset, a.id, now); err != nil {
+		return 0, err
+	}
+	return revokeSessions(ctx, tx, a.id, keep, now)
+}
+
+// ChangePassword sets the caller's password. Their session goes on with a new
+// access token; every other one ends.
+func (s *Service) ChangePassword(ctx context.Context, l *db.Lease, e tenants.Entry, p auth.Principal, password string, m auth.Meta) (auth.Tokens, error) {
+	if _, err := checkPassword(password, p.SecondFactor); err != nil {
+		return auth.Tokens{}, err
+	}
+	hash, err := s.Hasher.Hash(ctx, password)
+	if err != nil {
+		return auth.Tokens{}, err
+	}
+	t, err := db.InTenant(ctx, l, func(tx db.TenantTx) (auth.Tokens, error) {
+		a, err := self(ctx, tx, p.User)
+		if err != nil {
+			return auth.Tokens{}, err
+		}
+		short, err := checkPassword(password, a.secondFactor)
+		if err != nil {
+			return auth.Tokens{}, err
+		}
+		if err := setPassword(ctx, tx, a.id, newPassword{hash: hash, short: short}); err != nil {
+			return auth.Tokens{}, err
+		}
+		ended, err := s.endOthers(ctx, tx, a, p.Session)
+		if err != nil {
+			return auth.Tokens{}, err
+		}
+		if err := notices.Write(ctx, tx, s.Now(), notices.PasswordChanged, a.id); err != nil {
+			return auth.Tokens{}, err
+		}
+		if err := audit.Write(ctx, tx, s.Now(), entry(tx, a.id, "password.changed", m, map[string]any{"sessions_revoked": ended})); err != nil {
+			return auth.Tokens{}, err
+		}
+		// Refused where the session has ended meanwhile: then nothing happened.
+		t, err := s.Auth.Reissue(ctx, tx, e, p.Session)
+		if apperr.KindOf(err) == apperr.Unauthenticated {
+			err = errEnded()
+		}
+		return t, err
+	})
+	s.ring(ctx, l, err)
+	return t, err
+}
