@@ -16,6 +16,7 @@ import (
 	commonv1 "tenantry/api/gen/tenantry/common/v1"
 	usersv1 "tenantry/api/gen/tenantry/users/v1"
 	"tenantry/internal/apikeys"
+	"tenantry/internal/factors"
 	"tenantry/internal/hooks"
 	"tenantry/internal/invitations"
 	"tenantry/internal/lists"
@@ -32,6 +33,7 @@ var resources = map[string]*lists.Resource{
 	"/tenantry.invitations.v1.InvitationService/ListInvitations":     invitations.List,
 	"/tenantry.apikeys.v1.ApiKeyService/ListApiKeys":                 apikeys.Keys,
 	"/tenantry.apikeys.v1.ServiceAccountService/ListServiceAccounts": apikeys.Accounts,
+	"/tenantry.auth.v1.FactorService/ListFactorResets":               factors.Resets,
 	"/tenantry.users.v1.UserService/ListUsers":                       users.List,
 	"/tenantry.tenants.v1.TenantService/ListTenants":                 tenants.List,
 	"/tenantry.operations.v1.OperationService/ListOperations":        operations.Operations,

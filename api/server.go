@@ -42,6 +42,7 @@ import (
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
+	"tenantry/internal/factors"
 	"tenantry/internal/hooks"
 	"tenantry/internal/invitations"
 	"tenantry/internal/metrics"
@@ -92,6 +93,7 @@ type Deps struct {
 	Operations  *operations.Service
 	Operators   *operators.Service
 	APIKeys     *apikeys.Service
+	Factors     *factors.Service
 	Hooks       *hooks.Service
 
 	// Central is where the marks of operators' calls are.
@@ -172,6 +174,7 @@ func New(d Deps) (*Server, error) {
 		},
 		register: func(s *connect.Server) {
 			authv1connect.RegisterAuthServiceHandler(s, &authHandler{d.Auth})
+			authv1connect.RegisterFactorServiceHandler(s, &factorsHandler{d.Factors})
 			usersv1connect.RegisterUserServiceHandler(s, &usersHandler{d.Users})
 			rolesv1connect.RegisterRoleServiceHandler(s, &rolesHandler{d.Roles})
 			settingsv1connect.RegisterSettingsServiceHandler(s, &settingsHandler{d.Settings})

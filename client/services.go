@@ -21,6 +21,7 @@ import (
 type Services struct {
 	ApiKeys         apikeysv1connect.ApiKeyServiceClient
 	Auth            authv1connect.AuthServiceClient
+	Factors         authv1connect.FactorServiceClient
 	Hooks           hooksv1connect.HookServiceClient
 	Invitations     invitationsv1connect.InvitationServiceClient
 	Operations      operationsv1connect.OperationServiceClient
@@ -36,6 +37,7 @@ func newServices(c *connect.Client) Services {
 	return Services{
 		ApiKeys:         apikeysv1connect.NewApiKeyServiceClient(c),
 		Auth:            authv1connect.NewAuthServiceClient(c),
+		Factors:         authv1connect.NewFactorServiceClient(c),
 		Hooks:           hooksv1connect.NewHookServiceClient(c),
 		Invitations:     invitationsv1connect.NewInvitationServiceClient(c),
 		Operations:      operationsv1connect.NewOperationServiceClient(c),

@@ -10,6 +10,7 @@ import (
 	"tenantry/internal/apikeys"
 	"tenantry/internal/auth"
 	"tenantry/internal/config"
+	"tenantry/internal/factors"
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
@@ -47,12 +48,16 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 	}
 	defer closeLimits()
 	ringCentral := func(ctx context.Context) { b.bell.Ring(ctx, ids.Tenant{}) }
+	accounts := auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell})
 	server, err := api.New(api.Deps{
 		PublicURL: &c.PublicURL, Log: log, Now: b.now, Ready: b.ready,
 		Flood:  api.Flood{PerSecond: float64(c.FloodPerSecond)},
 		Limits: limits, TrustedProxies: c.TrustedProxies, Metrics: b.metrics,
 		Directory: b.directory, Router: b.router,
-		Auth:        auth.New(auth.Deps{Now: b.now, Hasher: hasher, URLs: b.urls, Bell: b.bell}),
+		Auth: accounts,
+		Factors: factors.New(factors.Deps{
+			Now: b.now, Auth: accounts, Hasher: hasher, Router: b.router, Central: b.central, Bell: b.bell,
+		}),
 		Users:       users.New(b.now),
 		Roles:       rbac.New(b.now),
 		Settings:    settings.New(b.now),

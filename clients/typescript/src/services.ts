@@ -2,6 +2,7 @@
 
 import { ApiKeyService } from "./gen/tenantry/apikeys/v1/apikeys_pb.js";
 import { AuthService } from "./gen/tenantry/auth/v1/auth_pb.js";
+import { FactorService } from "./gen/tenantry/auth/v1/factors_pb.js";
 import { HookService } from "./gen/tenantry/hooks/v1/hooks_pb.js";
 import { InvitationService } from "./gen/tenantry/invitations/v1/invitations_pb.js";
 import { OperationService } from "./gen/tenantry/operations/v1/operations_pb.js";
@@ -16,6 +17,7 @@ import { UserService } from "./gen/tenantry/users/v1/users_pb.js";
 export const services = {
   apiKeys: ApiKeyService,
   auth: AuthService,
+  factors: FactorService,
   hooks: HookService,
   invitations: InvitationService,
   operations: OperationService,
