@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect/v2"
 
@@ -97,7 +100,7 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 			}
 		}
 		// 5. What they may.
-		if err := permit(call, m); err != nil {
+		if err := permit(call, m, s.now()); err != nil {
 			return err
 		}
 		return next(ctx, spec, stream)
@@ -185,7 +188,7 @@ func (s *Server) loadPrincipal(ctx context.Context, call *edge.Call, m *method, 
 
 // permit compares the principal with the policy. A key that is bound to a
 // hook's source reads operations, and the service shows it only its own.
-func permit(call *edge.Call, m *method) error {
+func permit(call *edge.Call, m *method, now time.Time) error {
 	permission, scope := m.policy.GetPermission(), m.policy.GetOperatorScope()
 	switch call.Caller {
 	case edge.APIKey:
@@ -200,6 +203,9 @@ func permit(call *edge.Call, m *method) error {
 			return apperr.Newf(apperr.Forbidden, "PERMISSION_MISSING", "This needs the permission %q, which none of your roles has.", permission).
 				WithParams("permission", permission)
 		}
+		if m.policy.GetStepUp() {
+			return recent(call.User, now)
+		}
 	case edge.Operator:
 		bound := call.Operator.Source != nil && scope != "operations.read"
 		if bound || !call.Operator.Has(scope) {
@@ -211,6 +217,26 @@ func permit(call *edge.Call, m *method) error {
 		}
 	}
 	return nil
+}
+
+// maxAuthAge is how old an authentication may be where it must be recent.
+const maxAuthAge = 10 * time.Minute
+
+// recent refuses a session that has not been authenticated lately at the
+// account's highest level (A13). An authentication that seems to come from the
+// future, after a clock was set back, is not recent either.
+func recent(p auth.Principal, now time.Time) error {
+	level := auth.OneFactor
+	if p.SecondFactor {
+		level = auth.TwoFactors
+	}
+	if age := now.Sub(p.AuthTime); p.AAL >= level && age <= maxAuthAge && age >= -maxAuthAge {
+		return nil
+	}
+	e := apperr.Newf(apperr.Unauthenticated, "STEP_UP_REQUIRED",
+		"This needs an authentication of the last %d minutes at level aal%d. Call POST /v1/auth/step-up, then repeat with its access token.", int(maxAuthAge.Minutes()), level)
+	e.Metadata = map[string]string{"acrValues": fmt.Sprintf("aal%d", level), "maxAge": strconv.Itoa(int(maxAuthAge.Seconds()))}
+	return e
 }
 
 // pointToOperation tells where the operation can be followed that a mutation

@@ -18,7 +18,7 @@ func (h *accountHandler) RequestPasswordReset(ctx context.Context, req *authv1.R
 func (h *accountHandler) ResetPassword(ctx context.Context, req *authv1.ResetPasswordRequest) (*authv1.ResetPasswordResponse, error) {
 	call := edge.From(ctx)
 	in := recovery.ResetInput{Token: req.GetToken(), Password: req.GetPassword()}
-	return &authv1.ResetPasswordResponse{}, h.recovery.Reset(ctx, call.Lease, in, call.Meta())
+	return &authv1.ResetPasswordResponse{}, h.recovery.Reset(ctx, call.Lease, call.Tenant, in, call.Meta())
 }
 
 func (h *accountHandler) ConfirmEmailChange(ctx context.Context, req *authv1.ConfirmEmailChangeRequest) (*authv1.ConfirmEmailChangeResponse, error) {

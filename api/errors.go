@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -157,7 +158,7 @@ func encodable(e *apperr.Error, call *edge.Call) *connect.Error {
 func errorHeaders(set func(key, value string), call *edge.Call, e *connect.Error) {
 	set("Content-Language", string(call.Locale))
 	if e.Code() == connect.CodeUnauthenticated {
-		set("WWW-Authenticate", `Bearer realm="tenantry"`)
+		set("WWW-Authenticate", challengeOf(call))
 	}
 	for _, d := range e.Details() {
 		m, err := connectproto.UnmarshalErrorDetail(d)
@@ -165,6 +166,17 @@ func errorHeaders(set func(key, value string), call *edge.Call, e *connect.Error
 			set("Retry-After", retryAfter(retry.GetRetryDelay().AsDuration()))
 		}
 	}
+}
+
+// challengeOf is what a 401 asks for: a credential (RFC 6750), or a newer or
+// stronger authentication of the one that came (RFC 9470, 3).
+func challengeOf(call *edge.Call) string {
+	const bearer = `Bearer realm="tenantry"`
+	if call.Failed == nil || call.Failed.Reason != "STEP_UP_REQUIRED" {
+		return bearer
+	}
+	return fmt.Sprintf(`%s, error="insufficient_user_authentication", error_description="A recent authentication is required", acr_values="%s", max_age=%s`,
+		bearer, call.Failed.Metadata["acrValues"], call.Failed.Metadata["maxAge"])
 }
 
 // retryAfter is whole seconds, rounded up (RFC 9110, 10.2.3).

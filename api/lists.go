@@ -43,6 +43,7 @@ var messageNames = map[string]string{
 	"activated_at": "activate_time", "ended_at": "end_time", "expires_at": "expire_time", "accepted_at": "accept_time", "revoked_at": "revoke_time",
 	"last_used_at": "last_used_time", "previous_expires_at": "previous_expire_time",
 	"authenticated_at": "authenticate_time",
+	"confirmed_at":     "confirm_time", "cancelled_at": "cancel_time",
 }
 
 // partial makes an answer hold what was asked for and no more, at every door:

@@ -17,6 +17,7 @@ import (
 	usersv1 "tenantry/api/gen/tenantry/users/v1"
 	"tenantry/internal/apikeys"
 	"tenantry/internal/auth"
+	"tenantry/internal/factors"
 	"tenantry/internal/hooks"
 	"tenantry/internal/invitations"
 	"tenantry/internal/lists"
@@ -34,6 +35,7 @@ var resources = map[string]*lists.Resource{
 	"/tenantry.apikeys.v1.ApiKeyService/ListApiKeys":                 apikeys.Keys,
 	"/tenantry.apikeys.v1.ServiceAccountService/ListServiceAccounts": apikeys.Accounts,
 	"/tenantry.auth.v1.SessionService/ListSessions":                  auth.Sessions,
+	"/tenantry.auth.v1.FactorService/ListFactorResets":               factors.Resets,
 	"/tenantry.users.v1.UserService/ListUsers":                       users.List,
 	"/tenantry.tenants.v1.TenantService/ListTenants":                 tenants.List,
 	"/tenantry.operations.v1.OperationService/ListOperations":        operations.Operations,

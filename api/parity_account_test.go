@@ -18,7 +18,7 @@ import (
 
 const verifier = "a-verifier-of-forty-three-characters-or-more_0~"
 
-func challengeOf(verifier string) string {
+func s256(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
@@ -79,12 +79,12 @@ func init() {
 		"ChangeEmail": func(_ *testing.T, s scene) proto.Message { return &authv1.ChangeEmailRequest{Email: s.email()} },
 		"RequestMagicLink": func(t *testing.T, s scene) proto.Message {
 			s.offersLinks(t)
-			return &authv1.RequestMagicLinkRequest{Email: s.email(), CodeChallenge: challengeOf(verifier)}
+			return &authv1.RequestMagicLinkRequest{Email: s.email(), CodeChallenge: s256(verifier)}
 		},
 		"ExchangeCode": func(t *testing.T, s scene) proto.Message {
 			s.member(t)
 			s.offersLinks(t)
-			body := fmt.Sprintf(`{"email":%q,"code_challenge":%q}`, s.email(), challengeOf(verifier))
+			body := fmt.Sprintf(`{"email":%q,"code_challenge":%q}`, s.email(), s256(verifier))
 			s.as(t, "", "POST", "/v1/auth/magic-link", body).get(t, http.StatusOK, "request_id")
 			to := s.press(t, s.link(t, s.tenant(t), s.email()), url.Values{"act": {"here"}}).header.Get("Location")
 			return &authv1.ExchangeCodeRequest{

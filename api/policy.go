@@ -82,8 +82,7 @@ func (m *method) check() error {
 	refuse(!m.reads() && p.GetAuditAction() == "", "no audit_action on a mutation")
 	refuse(m.reads() && p.GetIdempotency() == commonv1.Idempotency_IDEMPOTENCY_KEY, "a read takes no idempotency key")
 	refuse(anonymous && p.GetIdempotency() == commonv1.Idempotency_IDEMPOTENCY_KEY, "anonymous calls take no idempotency key")
-	// Declaring what nothing enforces would be a lie.
-	refuse(p.GetStepUp(), "step_up is not enforced yet")
+	refuse(p.GetStepUp() && (!user || key), "step_up is for a person's session alone: no other credential can authenticate again")
 
 	level := m.desc.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel()
 	refuse(level == descriptorpb.MethodOptions_NO_SIDE_EFFECTS && !m.reads(), "NO_SIDE_EFFECTS on a mutation")

@@ -71,7 +71,11 @@ func TestNew_RefusesToStartWithAnIncompletePolicy(t *testing.T) {
 		"unknown permission": {func(p *p) {
 			p.Host, p.Credentials, p.OperatorScope, p.Permission = commonv1.Host_HOST_TENANT, []commonv1.Credential{commonv1.Credential_CREDENTIAL_USER}, "", "users.reed"
 		}, "permission"},
-		"unenforced step-up": {func(p *p) { p.StepUp = true }, "step_up"},
+		"step-up of an operator": {func(p *p) { p.StepUp = true }, "step_up"},
+		"step-up of an API key": {func(p *p) {
+			p.Host, p.OperatorScope, p.StepUp = commonv1.Host_HOST_TENANT, "", true
+			p.Credentials = []commonv1.Credential{commonv1.Credential_CREDENTIAL_USER, commonv1.Credential_CREDENTIAL_API_KEY}
+		}, "step_up"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

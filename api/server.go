@@ -42,6 +42,7 @@ import (
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
 	"tenantry/internal/db"
+	"tenantry/internal/factors"
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
@@ -98,6 +99,7 @@ type Deps struct {
 	Operations  *operations.Service
 	Operators   *operators.Service
 	APIKeys     *apikeys.Service
+	Factors     *factors.Service
 	Hooks       *hooks.Service
 
 	// Central is where the marks of operators' calls are.
@@ -195,6 +197,7 @@ func New(d Deps) (*Server, error) {
 			authv1connect.RegisterSessionServiceHandler(s, &sessionsHandler{d.Auth})
 			authv1connect.RegisterAccountServiceHandler(s, &accountHandler{d.Recovery})
 			authv1connect.RegisterMagicLinkServiceHandler(s, &magicLinkHandler{d.MagicLinks})
+			authv1connect.RegisterFactorServiceHandler(s, &factorsHandler{d.Factors})
 			usersv1connect.RegisterUserServiceHandler(s, &usersHandler{d.Users})
 			rolesv1connect.RegisterRoleServiceHandler(s, &rolesHandler{d.Roles})
 			settingsv1connect.RegisterSettingsServiceHandler(s, &settingsHandler{d.Settings})

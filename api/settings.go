@@ -17,6 +17,10 @@ func (h *settingsHandler) GetSettings(ctx context.Context, _ *settingsv1.GetSett
 
 func (h *settingsHandler) UpdateSettings(ctx context.Context, req *settingsv1.UpdateSettingsRequest) (*settingsv1.Settings, error) {
 	call := edge.From(ctx)
-	changed, err := h.settings.Update(ctx, call.Lease, call.Member(), settingsInput(req), mark(call, settingsMessage))
+	in, err := settingsInput(req)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := h.settings.Update(ctx, call.Lease, call.Member(), in, mark(call, settingsMessage))
 	return settingsMessage(changed), err
 }

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"github.com/google/uuid"
+
 	settingsv1 "tenantry/api/gen/tenantry/settings/v1"
 	"tenantry/internal/settings"
 )
@@ -9,11 +11,12 @@ func settingsMessage(s settings.Settings) *settingsv1.Settings {
 	return &settingsv1.Settings{
 		RegistrationPolicy: s.RegistrationPolicy, RegistrationDomains: s.RegistrationDomains, AppUrl: s.AppURL, Language: s.Language,
 		TimeZone: s.TimeZone, MaxUsers: int32(s.MaxUsers), PasswordWords: s.PasswordWords, AllowedOrigins: s.AllowedOrigins, //nolint:gosec // at most a million
+		MfaPolicy: s.MFAPolicy, MfaRoleIds: each(s.MFARoleIDs, uuid.UUID.String), MfaGraceDays: int32(s.MFAGrace().Hours() / 24), //nolint:gosec // at most 90
 		UpdateTime: timestamp(&s.UpdatedAt), Version: s.Version,
 	}
 }
 
-func settingsInput(req *settingsv1.UpdateSettingsRequest) settings.UpdateInput {
+func settingsInput(req *settingsv1.UpdateSettingsRequest) (settings.UpdateInput, error) {
 	in := settings.UpdateInput{
 		Version: req.GetVersion(), RegistrationPolicy: req.RegistrationPolicy, AppURL: req.AppUrl, Language: req.Language, TimeZone: req.TimeZone,
 	}
@@ -26,7 +29,19 @@ func settingsInput(req *settingsv1.UpdateSettingsRequest) settings.UpdateInput {
 	if list := req.GetPasswordWords(); list != nil {
 		in.PasswordWords = whole(list.GetValues())
 	}
-	return in
+	in.MFAPolicy = req.MfaPolicy
+	if req.MfaGraceDays != nil {
+		days := int(req.GetMfaGraceDays())
+		in.MFAGraceDays = &days
+	}
+	if list := req.GetMfaRoleIds(); list != nil {
+		roles, err := parseIDs("mfa_role_ids.values", list.GetValues())
+		if err != nil {
+			return in, err
+		}
+		in.MFARoleIDs = &roles
+	}
+	return in, nil
 }
 
 // whole is a list that was given, though it may be empty.

@@ -62,6 +62,7 @@ type fake struct {
 	// What this file does not answer is unimplemented.
 	tenantsv1connect.UnimplementedTenantServiceHandler
 	authv1connect.UnimplementedAuthServiceHandler
+	authv1connect.UnimplementedFactorServiceHandler
 
 	deps   Deps
 	wiring wiring
@@ -77,6 +78,7 @@ type fake struct {
 
 func (f *fake) register(s *connect.Server) {
 	authv1connect.RegisterAuthServiceHandler(s, f)
+	authv1connect.RegisterFactorServiceHandler(s, f)
 	usersv1connect.RegisterUserServiceHandler(s, f)
 	invitationsv1connect.RegisterInvitationServiceHandler(s, f)
 	rolesv1connect.RegisterRoleServiceHandler(s, f)
@@ -156,7 +158,7 @@ func (f *fake) defaultWiring(entry tenants.Entry) wiring {
 			return auth.Claims{Version: int64(len(token))}, nil
 		},
 		principal: func(_ context.Context, _ *db.Lease, c auth.Claims) (auth.Principal, error) {
-			p := auth.Principal{Name: "Jo", User: ids.User(uuid.New()), Roles: []string{"member"}}
+			p := auth.Principal{Name: "Jo", User: ids.User(uuid.New()), Roles: []string{"member"}, AAL: auth.OneFactor, AuthTime: f.deps.Now()}
 			if c.Version == int64(len(userToken)) {
 				p.Permissions = []string{"users.read", "audit.read"}
 			}

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -15,6 +17,7 @@ import (
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
+	"tenantry/internal/factors"
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
@@ -50,16 +53,22 @@ type world struct {
 	mailbox   *mailbox.Mailbox
 	// operator is a key with every scope.
 	operator string
+	// moved is how far this world's clock is from the machine's.
+	moved *atomic.Int64
 }
+
+// sleep moves the world's clock on.
+func (w *world) sleep(d time.Duration) { w.moved.Add(int64(d)) }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	in, now := testdb.New(t), clock.System
+	in, moved := testdb.New(t), &atomic.Int64{}
+	now := func() time.Time { return clock.System().Add(time.Duration(moved.Load())) }
 	public := &url.URL{Scheme: "http", Host: centralHost}
 	urls := tenants.NewURLs(public)
 	pm := pools.New(pools.Options{Budget: 40, Share: 4})
 	t.Cleanup(func() { require.NoError(t, pm.Close(context.Background())) })
-	w := &world{fake: &fake{logs: &logBuffer{}}, in: in, directory: tenants.NewDirectory(in.Central)}
+	w := &world{fake: &fake{logs: &logBuffer{}}, in: in, directory: tenants.NewDirectory(in.Central), moved: moved}
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	w.router, err = tenants.NewRouter(w.directory, pm, outbox.NewMarks(in.Central, log), in.CentralURL)
@@ -73,7 +82,8 @@ func newWorld(t *testing.T) *world {
 	d := Deps{
 		PublicURL: public, Log: log, Now: now, Flood: Flood{PerSecond: -1}, Directory: w.directory, Router: w.router,
 		Auth: accounts, Recovery: recovery.New(recovery.Deps{Now: now, Hasher: hasher, Auth: accounts}), MagicLinks: magiclink.New(magiclink.Deps{Now: now, Auth: accounts}),
-		Users: users.New(now), Roles: rbac.New(now), Settings: settings.New(now), Invitations: invitations.New(now, hasher, nil),
+		Factors: factors.New(factors.Deps{Now: now, Auth: accounts, Hasher: hasher, Router: w.router, Central: in.Central}),
+		Users:   users.New(now), Roles: rbac.New(now), Settings: settings.New(now), Invitations: invitations.New(now, hasher, nil),
 		Tenants: tenants.New(in.Central, now, nil), Operations: operations.New(in.Central, now, nil, nil),
 		Operators: operators.New(in.Central, now), Hooks: hooks.New(in.Central, now, nil),
 		APIKeys: apikeys.New(now), Central: in.Central,
@@ -102,9 +112,9 @@ func (w *world) startMail(t *testing.T, d Deps, urls tenants.URLs) {
 		recovery.MailEmailChange: d.Recovery.DraftEmailChange, recovery.MailEmailChanged: d.Recovery.DraftEmailChanged,
 	}
 	for _, kind := range notices.Kinds {
-		drafts[string(kind)] = notices.New(clock.System).Draft
+		drafts[string(kind)] = notices.New(d.Now).Draft
 	}
-	w.mailer = mailer.New(mailer.Deps{Directory: w.directory, URLs: urls, Sender: sender, Now: clock.System, Log: testdb.Log(), Drafts: drafts})
+	w.mailer = mailer.New(mailer.Deps{Directory: w.directory, URLs: urls, Sender: sender, Now: d.Now, Log: testdb.Log(), Drafts: drafts})
 }
 
 // birth does what the workflow does for a reservation.

@@ -22,6 +22,7 @@ type Services struct {
 	Accounts        authv1connect.AccountServiceClient
 	ApiKeys         apikeysv1connect.ApiKeyServiceClient
 	Auth            authv1connect.AuthServiceClient
+	Factors         authv1connect.FactorServiceClient
 	Hooks           hooksv1connect.HookServiceClient
 	Invitations     invitationsv1connect.InvitationServiceClient
 	MagicLinks      authv1connect.MagicLinkServiceClient
@@ -40,6 +41,7 @@ func newServices(c *connect.Client) Services {
 		Accounts:        authv1connect.NewAccountServiceClient(c),
 		ApiKeys:         apikeysv1connect.NewApiKeyServiceClient(c),
 		Auth:            authv1connect.NewAuthServiceClient(c),
+		Factors:         authv1connect.NewFactorServiceClient(c),
 		Hooks:           hooksv1connect.NewHookServiceClient(c),
 		Invitations:     invitationsv1connect.NewInvitationServiceClient(c),
 		MagicLinks:      authv1connect.NewMagicLinkServiceClient(c),

@@ -13,6 +13,7 @@ import (
 	"tenantry/internal/magiclink"
 	"tenantry/internal/notices"
 	"tenantry/internal/recovery"
+	"tenantry/internal/tenants"
 )
 
 // The pages.
@@ -31,7 +32,7 @@ type (
 type Recovery struct {
 	CheckReset, CheckEmailChange, CheckEmailUndo, CheckNotMe Look
 
-	ResetPassword                                    func(context.Context, *db.Lease, recovery.ResetInput, auth.Meta) error
+	ResetPassword                                    func(context.Context, *db.Lease, tenants.Entry, recovery.ResetInput, auth.Meta) error
 	ConfirmEmailChange, UndoEmailChange, ReportNotMe Act
 }
 
@@ -128,7 +129,7 @@ func (p *Pages) accept(w http.ResponseWriter, r *http.Request, k kind, token str
 func (p *Pages) reset(w http.ResponseWriter, r *http.Request, k kind, token string) error {
 	call := edge.From(r.Context())
 	in := recovery.ResetInput{Token: token, Password: r.PostForm.Get("password")}
-	if err := p.Recovery.ResetPassword(r.Context(), call.Lease, in, call.Meta()); err != nil {
+	if err := p.Recovery.ResetPassword(r.Context(), call.Lease, call.Tenant, in, call.Meta()); err != nil {
 		return p.again(w, r, p.form(r, k, token), err)
 	}
 	p.done(w, r, k)

@@ -20,7 +20,6 @@ import (
 	"tenantry/internal/i18n"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
-	"tenantry/internal/recovery"
 	"tenantry/internal/tenants"
 )
 
@@ -194,7 +193,7 @@ func (p *Pages) form(r *http.Request, k kind, token string) view {
 	v.Form, v.Title, v.Intro, v.Submit = k.form, v.Text(k.title), v.Text(k.intro), v.Text(k.submit)
 	v.MinPassword = strconv.Itoa(auth.MinPassword)
 	if k.form == "reset" {
-		v.MinPassword = strconv.Itoa(recovery.MinShort) // whether a second factor is there, the answer says
+		v.MinPassword = strconv.Itoa(auth.MinPasswordBesideFactor) // whether a second factor is there, the answer says
 	}
 	v.Action, v.Token, v.FormToken = r.URL.Path, token, p.formToken(r, token)
 	return v

@@ -10,6 +10,7 @@ import (
 	"tenantry/internal/apikeys"
 	"tenantry/internal/auth"
 	"tenantry/internal/config"
+	"tenantry/internal/factors"
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
@@ -55,9 +56,12 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Flood:  api.Flood{PerSecond: float64(c.FloodPerSecond)},
 		Limits: limits, TrustedProxies: c.TrustedProxies, Metrics: b.metrics,
 		Directory: b.directory, Router: b.router,
-		Auth:        accounts,
-		Recovery:    recovery.New(recovery.Deps{Now: b.now, Hasher: hasher, Auth: accounts, Bell: b.bell}),
-		MagicLinks:  magiclink.New(magiclink.Deps{Now: b.now, Auth: accounts, Bell: b.bell}),
+		Auth:       accounts,
+		Recovery:   recovery.New(recovery.Deps{Now: b.now, Hasher: hasher, Auth: accounts, Bell: b.bell}),
+		MagicLinks: magiclink.New(magiclink.Deps{Now: b.now, Auth: accounts, Bell: b.bell}),
+		Factors: factors.New(factors.Deps{
+			Now: b.now, Auth: accounts, Hasher: hasher, Router: b.router, Central: b.central, Bell: b.bell,
+		}),
 		Users:       users.New(b.now),
 		Roles:       rbac.New(b.now),
 		Settings:    settings.New(b.now),

@@ -36,12 +36,17 @@ func (s *Service) Refresh(ctx context.Context, l *db.Lease, e tenants.Entry, tok
 	type outcome struct {
 		tokens Tokens
 		reused bool
+		// overdue: a required factor is missing for too long.
+		overdue bool
 	}
 	r, err := db.InTenant(ctx, l, func(tx db.TenantTx) (outcome, error) {
 		now := s.now()
 		ses, v, err := lockFamily(ctx, tx, token, now)
 		if err != nil {
 			return outcome{}, err
+		}
+		if over, err := s.endOverdue(ctx, tx, ses, m); err != nil || over {
+			return outcome{overdue: over}, err
 		}
 		var next string
 		ends := ses.idle(now)
@@ -65,6 +70,9 @@ func (s *Service) Refresh(ctx context.Context, l *db.Lease, e tenants.Entry, tok
 	})
 	if err != nil {
 		return Tokens{}, err
+	}
+	if r.overdue {
+		return Tokens{}, errRefresh()
 	}
 	if r.reused {
 		s.bell.Ring(ctx, l.Tenant)

@@ -21,6 +21,9 @@ type person struct {
 	logins       int64
 	deviceEpoch  int64
 	secondFactor bool
+	// factorDue is until when a required factor may still be missing; nil when
+	// none is, or nobody has looked yet.
+	factorDue *time.Time
 }
 
 // lockPerson answers the account of an entrance, if it is still the one that
@@ -39,7 +42,7 @@ func lockPerson(ctx context.Context, tx db.TenantTx, in Entrance) (person, error
 			return person{}, fmt.Errorf("renew hash: %w", err)
 		}
 	}
-	return person{id: u.ID, revision: u.Revision, logins: u.LoginCount, deviceEpoch: u.DeviceEpoch, secondFactor: u.SecondFactor}, nil
+	return person{id: u.ID, revision: u.Revision, logins: u.LoginCount, deviceEpoch: u.DeviceEpoch, secondFactor: u.SecondFactor, factorDue: u.FactorDueAt}, nil
 }
 
 // countLogin notes a login at the account.
@@ -59,6 +62,8 @@ type session struct {
 	aal               int
 	device            string
 	revision          int64
+	// owner is the account as lockSession has read it, not locked.
+	owner person
 }
 
 // idle is when a refresh token that is given out now ends.
@@ -92,7 +97,17 @@ func lockSession(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Tim
 	return session{
 		id: r.ID, user: r.UserID, at: r.CreatedAt, authenticated: r.AuthenticatedAt, expires: r.ExpiresAt, amr: r.Amr, aal: r.Aal,
 		device: r.Device, revision: r.Edges.User.Revision,
+		owner: person{id: r.UserID, secondFactor: r.Edges.User.SecondFactor, factorDue: r.Edges.User.FactorDueAt},
 	}, nil
+}
+
+// saveLevel writes what a session has shown by now.
+func saveLevel(ctx context.Context, tx db.TenantTx, s session) error {
+	err := tx.Ent().Session.UpdateOneID(s.id).SetAuthenticatedAt(s.authenticated).SetAmr(s.amr).SetAal(s.aal).Exec(ctx)
+	if err != nil {
+		return fmt.Errorf("raise session: %w", err)
+	}
+	return nil
 }
 
 func touchSession(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time) error {

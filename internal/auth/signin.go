@@ -85,7 +85,7 @@ type Entrance struct {
 
 // Admit ends a way in, in the transaction of what it has checked: with a
 // session, or with a challenge where the account has a second factor that was
-// not shown. Refusals read like a wrong password.
+// not shown, or must make one now. Refusals read like a wrong password.
 func (s *Service) Admit(ctx context.Context, tx db.TenantTx, e tenants.Entry, in Entrance, m Meta) (SignIn, error) {
 	now := s.now()
 	p, err := lockPerson(ctx, tx, in)
@@ -101,10 +101,23 @@ func (s *Service) Admit(ctx context.Context, tx db.TenantTx, e tenants.Entry, in
 		}
 		return SignIn{Challenge: &c}, insertEvent(ctx, tx, ev)
 	}
+	due, overdue, err := s.factorDue(ctx, tx, p, m)
+	if err != nil {
+		return SignIn{}, err
+	}
+	if overdue {
+		ev.outcome = outcomeChallenge
+		c, err := s.challenge(ctx, tx, p, in, true)
+		if err != nil {
+			return SignIn{}, err
+		}
+		return SignIn{Challenge: &c}, insertEvent(ctx, tx, ev)
+	}
 	if err := insertEvent(ctx, tx, ev); err != nil {
 		return SignIn{}, err
 	}
 	t, err := s.open(ctx, tx, e, p, in, m)
+	t.FactorDue = due
 	return SignIn{Tokens: &t}, err
 }
 

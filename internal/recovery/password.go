@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"context"
-	"strconv"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -18,20 +17,15 @@ import (
 	"tenantry/internal/tenants"
 )
 
-// checkPassword refuses a new password, and says whether it is good only
-// beside a second factor: every path of this package asks here.
-func checkPassword(password string, secondFactor bool) (short bool, err error) {
-	err = auth.CheckPassword(password)
-	if !secondFactor || apperr.ReasonOf(err) != "PASSWORD_TOO_SHORT" {
+// checkPassword refuses a new password of an account, and says whether it is
+// good only beside a second factor.
+func checkPassword(ctx context.Context, tx db.TenantTx, e tenants.Entry, a account, password string) (short bool, err error) {
+	words, err := auth.PasswordWords(ctx, tx, e, a.name, a.email)
+	if err != nil {
 		return false, err
 	}
-	if len([]rune(norm.NFKC.String(password))) >= MinShort {
-		return true, nil
-	}
-	least := strconv.Itoa(MinShort)
-	e := apperr.InvalidField("password", "string.min_len", "must have at least "+least+" characters beside a second factor").WithParams("min_len", least)
-	e.Reason = "PASSWORD_TOO_SHORT"
-	return false, e
+	short = len([]rune(norm.NFKC.String(password))) < auth.MinPassword
+	return short, auth.CheckNewPassword(password, auth.PasswordContext{SecondFactor: a.secondFactor, Words: words})
 }
 
 // RequestReset asks for a mail to choose a new password. The intent carries
@@ -60,13 +54,16 @@ type ResetInput struct{ Token, Password string }
 // Reset sets the password of whoever holds the link. It opens no session and
 // takes no second factor away; it ends every session, makes every device a
 // stranger, and unlocks a password that guesses or its owner had locked.
-func (s *Service) Reset(ctx context.Context, l *db.Lease, in ResetInput, m auth.Meta) error {
-	// A token that will not be taken is refused before it costs a hash.
-	a, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) (account, error) { return holder(ctx, tx, onetime.Reset, in.Token, s.Now()) })
+func (s *Service) Reset(ctx context.Context, l *db.Lease, e tenants.Entry, in ResetInput, m auth.Meta) error {
+	// What will not be taken is refused before it costs a hash.
+	_, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) (bool, error) {
+		a, err := holder(ctx, tx, onetime.Reset, in.Token, s.Now())
+		if err != nil {
+			return false, err
+		}
+		return checkPassword(ctx, tx, e, a, in.Password)
+	})
 	if err != nil {
-		return err
-	}
-	if _, err := checkPassword(in.Password, a.secondFactor); err != nil {
 		return err
 	}
 	hash, err := s.Hasher.Hash(ctx, in.Password)
@@ -79,7 +76,7 @@ func (s *Service) Reset(ctx context.Context, l *db.Lease, in ResetInput, m auth.
 			return struct{}{}, err
 		}
 		// The factor may have gone since.
-		short, err := checkPassword(in.Password, a.secondFactor)
+		short, err := checkPassword(ctx, tx, e, a, in.Password)
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -129,7 +126,14 @@ func (s *Service) endOthers(ctx context.Context, tx db.TenantTx, a account, keep
 // ChangePassword sets the caller's password. Their session goes on with a new
 // access token; every other one ends.
 func (s *Service) ChangePassword(ctx context.Context, l *db.Lease, e tenants.Entry, p auth.Principal, password string, m auth.Meta) (auth.Tokens, error) {
-	if _, err := checkPassword(password, p.SecondFactor); err != nil {
+	_, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) (bool, error) {
+		a, err := find(ctx, tx, `id = $1`, p.User.UUID())
+		if err != nil {
+			return false, ofCaller(err)
+		}
+		return checkPassword(ctx, tx, e, a, password)
+	})
+	if err != nil {
 		return auth.Tokens{}, err
 	}
 	hash, err := s.Hasher.Hash(ctx, password)
@@ -141,7 +145,7 @@ func (s *Service) ChangePassword(ctx context.Context, l *db.Lease, e tenants.Ent
 		if err != nil {
 			return auth.Tokens{}, err
 		}
-		short, err := checkPassword(password, a.secondFactor)
+		short, err := checkPassword(ctx, tx, e, a, password)
 		if err != nil {
 			return auth.Tokens{}, err
 		}

@@ -38,10 +38,6 @@ const (
 	undoTTL   = 14 * 24 * time.Hour
 )
 
-// MinShort is the least of characters of a password beside a second factor
-// (A10).
-const MinShort = 8
-
 // The pages behind the links.
 const (
 	ResetPage     = "/m/reset"
@@ -112,10 +108,15 @@ func (s *Service) redeem(ctx context.Context, tx db.TenantTx, purpose, token str
 // self locks the caller's own account.
 func self(ctx context.Context, tx db.TenantTx, id ids.User) (account, error) {
 	a, err := lock(ctx, tx, id.UUID())
+	return a, ofCaller(err)
+}
+
+// ofCaller refuses a caller whose account was deleted since they were let in.
+func ofCaller(err error) error {
 	if apperr.KindOf(err) == apperr.Invalid {
-		err = errEnded() // deleted since the caller was let in
+		return errEnded()
 	}
-	return a, err
+	return err
 }
 
 func errEnded() error {

@@ -17,7 +17,7 @@ import (
 // account is what the use cases need of a user's row.
 type account struct {
 	id, subjectKey uuid.UUID
-	email          string
+	name, email    string
 	secondFactor   bool
 }
 
@@ -46,8 +46,8 @@ func lock(ctx context.Context, tx db.TenantTx, id uuid.UUID) (account, error) {
 
 func find(ctx context.Context, tx db.TenantTx, where string, id uuid.UUID) (account, error) {
 	var a account
-	err := tx.SQL().QueryRowContext(ctx, `SELECT id, subject_key_id, email, second_factor FROM users WHERE deleted_at IS NULL AND `+where, id).
-		Scan(&a.id, &a.subjectKey, &a.email, &a.secondFactor)
+	err := tx.SQL().QueryRowContext(ctx, `SELECT id, subject_key_id, name, email, second_factor FROM users WHERE deleted_at IS NULL AND `+where, id).
+		Scan(&a.id, &a.subjectKey, &a.name, &a.email, &a.secondFactor)
 	if errors.Is(err, sql.ErrNoRows) {
 		return account{}, onetime.ErrInvalid()
 	}

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantry/internal/db"
 )
 
@@ -18,6 +20,18 @@ const (
 	InviteOnly = "invite-only"
 	Open       = "open"
 	AllowList  = "domain-allow-list"
+)
+
+// Policies of second factors (A6).
+const (
+	MFAOptional = "optional"
+	MFARequired = "required"
+	MFARoles    = "roles"
+)
+
+const (
+	defaultMFAGraceDays = 7
+	maxMFAGraceDays     = 90
 )
 
 // Document is what a tenant may decide.
@@ -40,6 +54,23 @@ type Document struct {
 	// AllowedOrigins are the web origins (RFC 6454) whose pages may call the
 	// API (E6), exactly as a browser sends them.
 	AllowedOrigins []string `json:"allowed_origins"`
+	// MFAPolicy says who must have a second factor (A6): MFAOptional,
+	// MFARequired or MFARoles.
+	MFAPolicy string `json:"mfa_policy"`
+	// MFARoleIDs are the roles of MFARoles. One that is deleted asks nobody.
+	MFARoleIDs []uuid.UUID `json:"mfa_role_ids,omitempty"`
+	// MFAGraceDays is how long one that is required can be put off, from the
+	// first login that needs it; nil stands for the default.
+	MFAGraceDays *int `json:"mfa_grace_days,omitempty"`
+}
+
+// MFAGrace is MFAGraceDays as a duration.
+func (d Document) MFAGrace() time.Duration {
+	days := defaultMFAGraceDays
+	if d.MFAGraceDays != nil {
+		days = *d.MFAGraceDays
+	}
+	return time.Duration(days) * 24 * time.Hour
 }
 
 // Languages are those that the product speaks, as BCP 47 tags.
@@ -64,6 +95,16 @@ func (d Document) WithDefaults() Document {
 	}
 	if d.PasswordWords == nil {
 		d.PasswordWords = []string{}
+	}
+	if d.MFAPolicy == "" {
+		d.MFAPolicy = MFAOptional
+	}
+	if d.MFARoleIDs == nil {
+		d.MFARoleIDs = []uuid.UUID{}
+	}
+	if d.MFAGraceDays == nil {
+		days := defaultMFAGraceDays
+		d.MFAGraceDays = &days
 	}
 	return d
 }

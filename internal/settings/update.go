@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantry/internal/apperr"
 	"tenantry/internal/audit"
 	"tenantry/internal/clock"
@@ -38,6 +40,9 @@ type UpdateInput struct {
 	TimeZone            *string
 	AllowedOrigins      *[]string
 	PasswordWords       *[]string
+	MFAPolicy           *string
+	MFARoleIDs          *[]uuid.UUID
+	MFAGraceDays        *int
 }
 
 // change is what an update does to a document, by the names of its fields.
@@ -61,6 +66,9 @@ func (in UpdateInput) apply(d *Document) change {
 	set(c, "time_zone", &d.TimeZone, in.TimeZone)
 	set(c, "allowed_origins", &d.AllowedOrigins, in.AllowedOrigins)
 	set(c, "password_words", &d.PasswordWords, in.PasswordWords)
+	set(c, "mfa_policy", &d.MFAPolicy, in.MFAPolicy)
+	set(c, "mfa_role_ids", &d.MFARoleIDs, in.MFARoleIDs)
+	set(c, "mfa_grace_days", d.MFAGraceDays, in.MFAGraceDays) // load has filled it
 	return c
 }
 
@@ -82,9 +90,9 @@ func (s *Service) Get(ctx context.Context, l *db.Lease) (Settings, error) {
 
 // Update changes the document.
 func (s *Service) Update(ctx context.Context, l *db.Lease, by rbac.Actor, in UpdateInput, mark *db.Mark[Settings]) (Settings, error) {
-	if len(in.apply(&Document{}).after) == 0 {
+	if empty := (Document{}).WithDefaults(); len(in.apply(&empty).after) == 0 {
 		return Settings{}, apperr.InvalidField("registration_policy", "required",
-			"give at least one of registration_policy, registration_domains, app_url, language, time_zone, allowed_origins and password_words")
+			"give at least one of registration_policy, registration_domains, app_url, language, time_zone, allowed_origins, password_words, mfa_policy, mfa_role_ids and mfa_grace_days")
 	}
 	return db.InTenantOnce(ctx, l, mark, func(tx db.TenantTx) (Settings, error) {
 		doc, err := load(ctx, tx, "FOR UPDATE")
@@ -97,6 +105,11 @@ func (s *Service) Update(ctx context.Context, l *db.Lease, by rbac.Actor, in Upd
 		c := in.apply(&doc.Document)
 		if err := doc.check("", ".values"); err != nil {
 			return Settings{}, err
+		}
+		if in.MFARoleIDs != nil {
+			if _, err := rbac.ByID(ctx, tx, "mfa_role_ids.values", *in.MFARoleIDs); err != nil {
+				return Settings{}, err
+			}
 		}
 		doc.UpdatedAt, doc.Version = s.now(), doc.Version+1
 		if err := merge(ctx, tx, c.after, doc.UpdatedAt); err != nil {

@@ -52,6 +52,18 @@ func (d Document) check(prefix, list string) error {
 	if err := checkList(d.PasswordWords, isWord); err != nil {
 		return bad("password_words"+list, "string.len", "must be at most 100 words of 3 to 40 printable characters, each once")
 	}
+	if policies := []string{MFAOptional, MFARequired, MFARoles}; !slices.Contains(policies, d.MFAPolicy) {
+		return bad("mfa_policy", "string.in", "must be one of "+strings.Join(policies, ", "))
+	}
+	if d.MFAPolicy == MFARoles && len(d.MFARoleIDs) == 0 {
+		return bad("mfa_role_ids"+list, "repeated.min_items", "must name at least one role for the policy "+MFARoles)
+	}
+	if len(d.MFARoleIDs) > maxList {
+		return bad("mfa_role_ids"+list, "repeated.max_items", "must be at most 100 roles")
+	}
+	if days := d.MFAGraceDays; days != nil && (*days < 0 || *days > maxMFAGraceDays) {
+		return bad("mfa_grace_days", "int32.gte_lte", "must be 0 to 90 days")
+	}
 	if !isAppURL(d.AppURL) {
 		return bad("app_url", "string.uri", "must be an absolute https URL without user or fragment (http only for localhost)")
 	}

@@ -3,6 +3,7 @@
 import { AccountService } from "./gen/tenantry/auth/v1/account_pb.js";
 import { ApiKeyService } from "./gen/tenantry/apikeys/v1/apikeys_pb.js";
 import { AuthService } from "./gen/tenantry/auth/v1/auth_pb.js";
+import { FactorService } from "./gen/tenantry/auth/v1/factors_pb.js";
 import { HookService } from "./gen/tenantry/hooks/v1/hooks_pb.js";
 import { InvitationService } from "./gen/tenantry/invitations/v1/invitations_pb.js";
 import { MagicLinkService } from "./gen/tenantry/auth/v1/magiclink_pb.js";
@@ -20,6 +21,7 @@ export const services = {
   accounts: AccountService,
   apiKeys: ApiKeyService,
   auth: AuthService,
+  factors: FactorService,
   hooks: HookService,
   invitations: InvitationService,
   magicLinks: MagicLinkService,

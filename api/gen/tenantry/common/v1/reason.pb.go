@@ -250,7 +250,56 @@ const (
 	// The new password is one of the first that would be guessed: it leaked from
 	// somewhere, is a pattern, or is made of the person's or the organization's
 	// own words. Choose another; a sentence of your own is fine.
-	Reason_REASON_PASSWORD_COMMON Reason = 198
+	Reason_REASON_PASSWORD_COMMON Reason = 198 // Sessions.
+	// The caller has no such session. Check the id.
+	Reason_REASON_SESSION_NOT_FOUND Reason = 200 // Login by mail.
+	// The organization offers no login by mail: its settings name no app_url. Log
+	// in with the password, or ask an administrator to set it.
+	Reason_REASON_MAGIC_LINK_UNAVAILABLE Reason = 180
+	// The request waits for its confirmation code to be typed on the page behind
+	// the mail's link. Ask again in a few seconds.
+	Reason_REASON_MAGIC_LINK_PENDING Reason = 181
+	// The code or the request was used, has expired or is unknown, or the verifier
+	// is not the one that the request was made with. Ask for a new link.
+	Reason_REASON_MAGIC_CODE_INVALID Reason = 182
+	// That is not the code which the requesting browser shows. Type it again;
+	// after five wrong ones the link is dead.
+	Reason_REASON_MAGIC_LINK_CODE_WRONG Reason = 183 // Second factors.
+	// The call wants an authentication of the last 10 minutes at the account's
+	// highest level. Authenticate again with StepUp, then repeat the call with its
+	// access token (RFC 9470).
+	Reason_REASON_STEP_UP_REQUIRED Reason = 166
+	// The code of the second factor is wrong or used, or came too soon after wrong
+	// ones. Take the next code, or wait before the next try.
+	Reason_REASON_MFA_FAILED Reason = 167
+	// The challenge of the login is used, or has ended, or asks for something
+	// else. Log in again.
+	Reason_REASON_CHALLENGE_INVALID Reason = 168
+	// The account has a second factor. Disable it first, which needs it.
+	Reason_REASON_FACTOR_EXISTS Reason = 169
+	// There is no second factor, or none that waits to be confirmed. Enrol one.
+	Reason_REASON_FACTOR_MISSING Reason = 170
+	// The organization, or a role of the account, requires the second factor. It
+	// stays.
+	Reason_REASON_FACTOR_REQUIRED Reason = 171
+	// The password is good only beside a second factor. Change it for one of at
+	// least 15 characters first.
+	Reason_REASON_FACTOR_PASSWORD_SHORT Reason = 172
+	// The code is not the one that the new secret makes now. Check the clock of
+	// the device and take the next code.
+	Reason_REASON_FACTOR_CODE_INVALID Reason = 173
+	// There is no such factor reset. Check the id.
+	Reason_REASON_FACTOR_RESET_NOT_FOUND Reason = 174
+	// The factor reset has been confirmed or cancelled, has expired, or was asked
+	// for by somebody who may not any more. Ask for a new one.
+	Reason_REASON_FACTOR_RESET_NOT_OPEN Reason = 175
+	// A factor reset takes two administrators, neither of whom it is about.
+	Reason_REASON_FACTOR_RESET_SAME_PERSON Reason = 176
+	// The organization has a second administrator who can confirm the reset. An
+	// operator does so only where there is none.
+	Reason_REASON_FACTOR_RESET_SECOND_ADMIN Reason = 177
+	// There is an open factor reset for this person. Confirm or cancel that one.
+	Reason_REASON_FACTOR_RESET_EXISTS Reason = 178
 )
 
 // Enum value maps for Reason.
@@ -343,6 +392,24 @@ var (
 		164: "REASON_SERVICE_ACCOUNT_EXISTS",
 		165: "REASON_SERVICE_ACCOUNT_LIMIT",
 		198: "REASON_PASSWORD_COMMON",
+		200: "REASON_SESSION_NOT_FOUND",
+		180: "REASON_MAGIC_LINK_UNAVAILABLE",
+		181: "REASON_MAGIC_LINK_PENDING",
+		182: "REASON_MAGIC_CODE_INVALID",
+		183: "REASON_MAGIC_LINK_CODE_WRONG",
+		166: "REASON_STEP_UP_REQUIRED",
+		167: "REASON_MFA_FAILED",
+		168: "REASON_CHALLENGE_INVALID",
+		169: "REASON_FACTOR_EXISTS",
+		170: "REASON_FACTOR_MISSING",
+		171: "REASON_FACTOR_REQUIRED",
+		172: "REASON_FACTOR_PASSWORD_SHORT",
+		173: "REASON_FACTOR_CODE_INVALID",
+		174: "REASON_FACTOR_RESET_NOT_FOUND",
+		175: "REASON_FACTOR_RESET_NOT_OPEN",
+		176: "REASON_FACTOR_RESET_SAME_PERSON",
+		177: "REASON_FACTOR_RESET_SECOND_ADMIN",
+		178: "REASON_FACTOR_RESET_EXISTS",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -432,6 +499,24 @@ var (
 		"REASON_SERVICE_ACCOUNT_EXISTS":    164,
 		"REASON_SERVICE_ACCOUNT_LIMIT":     165,
 		"REASON_PASSWORD_COMMON":           198,
+		"REASON_SESSION_NOT_FOUND":         200,
+		"REASON_MAGIC_LINK_UNAVAILABLE":    180,
+		"REASON_MAGIC_LINK_PENDING":        181,
+		"REASON_MAGIC_CODE_INVALID":        182,
+		"REASON_MAGIC_LINK_CODE_WRONG":     183,
+		"REASON_STEP_UP_REQUIRED":          166,
+		"REASON_MFA_FAILED":                167,
+		"REASON_CHALLENGE_INVALID":         168,
+		"REASON_FACTOR_EXISTS":             169,
+		"REASON_FACTOR_MISSING":            170,
+		"REASON_FACTOR_REQUIRED":           171,
+		"REASON_FACTOR_PASSWORD_SHORT":     172,
+		"REASON_FACTOR_CODE_INVALID":       173,
+		"REASON_FACTOR_RESET_NOT_FOUND":    174,
+		"REASON_FACTOR_RESET_NOT_OPEN":     175,
+		"REASON_FACTOR_RESET_SAME_PERSON":  176,
+		"REASON_FACTOR_RESET_SECOND_ADMIN": 177,
+		"REASON_FACTOR_RESET_EXISTS":       178,
 	}
 )
 
@@ -466,7 +551,7 @@ var File_tenantry_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xc7\x13\n" +
+	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\x8f\x18\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\x01\x12\x17\n" +
@@ -555,7 +640,25 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	" REASON_SERVICE_ACCOUNT_NOT_FOUND\x10\xa3\x01\x12\"\n" +
 	"\x1dREASON_SERVICE_ACCOUNT_EXISTS\x10\xa4\x01\x12!\n" +
 	"\x1cREASON_SERVICE_ACCOUNT_LIMIT\x10\xa5\x01\x12\x1b\n" +
-	"\x16REASON_PASSWORD_COMMON\x10\xc6\x01B\xbd\x01\n" +
+	"\x16REASON_PASSWORD_COMMON\x10\xc6\x01\x12\x1d\n" +
+	"\x18REASON_SESSION_NOT_FOUND\x10\xc8\x01\x12\"\n" +
+	"\x1dREASON_MAGIC_LINK_UNAVAILABLE\x10\xb4\x01\x12\x1e\n" +
+	"\x19REASON_MAGIC_LINK_PENDING\x10\xb5\x01\x12\x1e\n" +
+	"\x19REASON_MAGIC_CODE_INVALID\x10\xb6\x01\x12!\n" +
+	"\x1cREASON_MAGIC_LINK_CODE_WRONG\x10\xb7\x01\x12\x1c\n" +
+	"\x17REASON_STEP_UP_REQUIRED\x10\xa6\x01\x12\x16\n" +
+	"\x11REASON_MFA_FAILED\x10\xa7\x01\x12\x1d\n" +
+	"\x18REASON_CHALLENGE_INVALID\x10\xa8\x01\x12\x19\n" +
+	"\x14REASON_FACTOR_EXISTS\x10\xa9\x01\x12\x1a\n" +
+	"\x15REASON_FACTOR_MISSING\x10\xaa\x01\x12\x1b\n" +
+	"\x16REASON_FACTOR_REQUIRED\x10\xab\x01\x12!\n" +
+	"\x1cREASON_FACTOR_PASSWORD_SHORT\x10\xac\x01\x12\x1f\n" +
+	"\x1aREASON_FACTOR_CODE_INVALID\x10\xad\x01\x12\"\n" +
+	"\x1dREASON_FACTOR_RESET_NOT_FOUND\x10\xae\x01\x12!\n" +
+	"\x1cREASON_FACTOR_RESET_NOT_OPEN\x10\xaf\x01\x12$\n" +
+	"\x1fREASON_FACTOR_RESET_SAME_PERSON\x10\xb0\x01\x12%\n" +
+	" REASON_FACTOR_RESET_SECOND_ADMIN\x10\xb1\x01\x12\x1f\n" +
+	"\x1aREASON_FACTOR_RESET_EXISTS\x10\xb2\x01B\xbd\x01\n" +
 	"\x16com.tenantry.common.v1B\vReasonProtoP\x01Z,tenantry/api/gen/tenantry/common/v1;commonv1\xa2\x02\x03TCX\xaa\x02\x12Tenantry.Common.V1\xca\x02\x12Tenantry\\Common\\V1\xe2\x02\x1eTenantry\\Common\\V1\\GPBMetadata\xea\x02\x14Tenantry::Common::V1b\x06proto3"
 
 var (

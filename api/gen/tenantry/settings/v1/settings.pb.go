@@ -52,8 +52,16 @@ type Settings struct {
 	// Web origins (RFC 6454) whose pages may call the API, exactly as browsers
 	// send them.
 	AllowedOrigins []string `protobuf:"bytes,10,rep,name=allowed_origins,json=allowedOrigins,proto3" json:"allowed_origins,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Who must have a second factor: nobody ("optional"), everybody ("required")
+	// or whoever holds one of mfa_role_ids ("roles").
+	MfaPolicy string `protobuf:"bytes,11,opt,name=mfa_policy,json=mfaPolicy,proto3" json:"mfa_policy,omitempty"`
+	// Ids of roles, for the policy "roles".
+	MfaRoleIds []string `protobuf:"bytes,12,rep,name=mfa_role_ids,json=mfaRoleIds,proto3" json:"mfa_role_ids,omitempty"`
+	// Days from the first login that needs a second factor until it cannot be
+	// put off; 0 for none.
+	MfaGraceDays  int32 `protobuf:"varint,13,opt,name=mfa_grace_days,json=mfaGraceDays,proto3" json:"mfa_grace_days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
@@ -156,6 +164,73 @@ func (x *Settings) GetAllowedOrigins() []string {
 	return nil
 }
 
+func (x *Settings) GetMfaPolicy() string {
+	if x != nil {
+		return x.MfaPolicy
+	}
+	return ""
+}
+
+func (x *Settings) GetMfaRoleIds() []string {
+	if x != nil {
+		return x.MfaRoleIds
+	}
+	return nil
+}
+
+func (x *Settings) GetMfaGraceDays() int32 {
+	if x != nil {
+		return x.MfaGraceDays
+	}
+	return 0
+}
+
+// MfaRoleList is a whole list of roles.
+type MfaRoleList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids of roles, each once.
+	Values        []string `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MfaRoleList) Reset() {
+	*x = MfaRoleList{}
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MfaRoleList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MfaRoleList) ProtoMessage() {}
+
+func (x *MfaRoleList) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MfaRoleList.ProtoReflect.Descriptor instead.
+func (*MfaRoleList) Descriptor() ([]byte, []int) {
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *MfaRoleList) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // DomainList is a whole list of domains.
 type DomainList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -167,7 +242,7 @@ type DomainList struct {
 
 func (x *DomainList) Reset() {
 	*x = DomainList{}
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[1]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -179,7 +254,7 @@ func (x *DomainList) String() string {
 func (*DomainList) ProtoMessage() {}
 
 func (x *DomainList) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[1]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -192,7 +267,7 @@ func (x *DomainList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DomainList.ProtoReflect.Descriptor instead.
 func (*DomainList) Descriptor() ([]byte, []int) {
-	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{1}
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *DomainList) GetValues() []string {
@@ -214,7 +289,7 @@ type OriginList struct {
 
 func (x *OriginList) Reset() {
 	*x = OriginList{}
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[2]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -226,7 +301,7 @@ func (x *OriginList) String() string {
 func (*OriginList) ProtoMessage() {}
 
 func (x *OriginList) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[2]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -239,7 +314,7 @@ func (x *OriginList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginList.ProtoReflect.Descriptor instead.
 func (*OriginList) Descriptor() ([]byte, []int) {
-	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{2}
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *OriginList) GetValues() []string {
@@ -260,7 +335,7 @@ type WordList struct {
 
 func (x *WordList) Reset() {
 	*x = WordList{}
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[3]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +347,7 @@ func (x *WordList) String() string {
 func (*WordList) ProtoMessage() {}
 
 func (x *WordList) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[3]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +360,7 @@ func (x *WordList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordList.ProtoReflect.Descriptor instead.
 func (*WordList) Descriptor() ([]byte, []int) {
-	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{3}
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WordList) GetValues() []string {
@@ -303,7 +378,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[4]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +390,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[4]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +403,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{4}
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{5}
 }
 
 // At least one field beside the version is given.
@@ -351,13 +426,20 @@ type UpdateSettingsRequest struct {
 	PasswordWords *WordList `protobuf:"bytes,7,opt,name=password_words,json=passwordWords,proto3" json:"password_words,omitempty"`
 	// The whole new list. Absent: unchanged; without values: none.
 	AllowedOrigins *OriginList `protobuf:"bytes,8,opt,name=allowed_origins,json=allowedOrigins,proto3" json:"allowed_origins,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// "roles" needs mfa_role_ids. Absent: unchanged.
+	MfaPolicy *string `protobuf:"bytes,9,opt,name=mfa_policy,json=mfaPolicy,proto3,oneof" json:"mfa_policy,omitempty"`
+	// The whole new list. Absent: unchanged; without values: none.
+	MfaRoleIds *MfaRoleList `protobuf:"bytes,10,opt,name=mfa_role_ids,json=mfaRoleIds,proto3" json:"mfa_role_ids,omitempty"`
+	// 0 to 90 days, 7 at the beginning. Whoever is in their days of grace keeps
+	// them. Absent: unchanged.
+	MfaGraceDays  *int32 `protobuf:"varint,11,opt,name=mfa_grace_days,json=mfaGraceDays,proto3,oneof" json:"mfa_grace_days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateSettingsRequest) Reset() {
 	*x = UpdateSettingsRequest{}
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[5]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +451,7 @@ func (x *UpdateSettingsRequest) String() string {
 func (*UpdateSettingsRequest) ProtoMessage() {}
 
 func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[5]
+	mi := &file_tenantry_settings_v1_settings_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,7 +464,7 @@ func (x *UpdateSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSettingsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{5}
+	return file_tenantry_settings_v1_settings_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateSettingsRequest) GetVersion() int64 {
@@ -441,11 +523,32 @@ func (x *UpdateSettingsRequest) GetAllowedOrigins() *OriginList {
 	return nil
 }
 
+func (x *UpdateSettingsRequest) GetMfaPolicy() string {
+	if x != nil && x.MfaPolicy != nil {
+		return *x.MfaPolicy
+	}
+	return ""
+}
+
+func (x *UpdateSettingsRequest) GetMfaRoleIds() *MfaRoleList {
+	if x != nil {
+		return x.MfaRoleIds
+	}
+	return nil
+}
+
+func (x *UpdateSettingsRequest) GetMfaGraceDays() int32 {
+	if x != nil && x.MfaGraceDays != nil {
+		return *x.MfaGraceDays
+	}
+	return 0
+}
+
 var File_tenantry_settings_v1_settings_proto protoreflect.FileDescriptor
 
 const file_tenantry_settings_v1_settings_proto_rawDesc = "" +
 	"\n" +
-	"#tenantry/settings/v1/settings.proto\x12\x14tenantry.settings.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\x84\x03\n" +
+	"#tenantry/settings/v1/settings.proto\x12\x14tenantry.settings.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ftenantry/common/v1/policy.proto\"\xeb\x03\n" +
 	"\bSettings\x12/\n" +
 	"\x13registration_policy\x18\x01 \x01(\tR\x12registrationPolicy\x121\n" +
 	"\x14registration_domains\x18\x02 \x03(\tR\x13registrationDomains\x12\x17\n" +
@@ -458,7 +561,14 @@ const file_tenantry_settings_v1_settings_proto_rawDesc = "" +
 	"updateTime\x12\x18\n" +
 	"\aversion\x18\t \x01(\x03R\aversion\x12'\n" +
 	"\x0fallowed_origins\x18\n" +
-	" \x03(\tR\x0eallowedOrigins\"\x84\x01\n" +
+	" \x03(\tR\x0eallowedOrigins\x12\x1d\n" +
+	"\n" +
+	"mfa_policy\x18\v \x01(\tR\tmfaPolicy\x12 \n" +
+	"\fmfa_role_ids\x18\f \x03(\tR\n" +
+	"mfaRoleIds\x12$\n" +
+	"\x0emfa_grace_days\x18\r \x01(\x05R\fmfaGraceDays\"8\n" +
+	"\vMfaRoleList\x12)\n" +
+	"\x06values\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\x18\x01\"\x05r\x03\xb0\x01\x01R\x06values\"\x84\x01\n" +
 	"\n" +
 	"DomainList\x12v\n" +
 	"\x06values\x18\x01 \x03(\tB^\xbaH[\x92\x01X\x10d\x18\x01\"RrP\x18\xfd\x012K^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$R\x06values\"9\n" +
@@ -467,7 +577,7 @@ const file_tenantry_settings_v1_settings_proto_rawDesc = "" +
 	"\x06values\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\ar\x05\x10\x01\x18\xff\x01R\x06values\"6\n" +
 	"\bWordList\x12*\n" +
 	"\x06values\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10d\x18\x01\"\x06r\x04\x10\x03\x18(R\x06values\"\x14\n" +
-	"\x12GetSettingsRequest\"\xef\x04\n" +
+	"\x12GetSettingsRequest\"\xd2\x06\n" +
 	"\x15UpdateSettingsRequest\x12!\n" +
 	"\aversion\x18\x01 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\aversion\x12a\n" +
 	"\x13registration_policy\x18\x02 \x01(\tB+\xbaH(r&R\vinvite-onlyR\x04openR\x11domain-allow-listH\x00R\x12registrationPolicy\x88\x01\x01\x12S\n" +
@@ -476,16 +586,24 @@ const file_tenantry_settings_v1_settings_proto_rawDesc = "" +
 	"\blanguage\x18\x05 \x01(\tB \xbaH\x1dr\x1bR\x02enR\x02deR\x02frR\x02esR\x05pt-BRR\x02jaH\x02R\blanguage\x88\x01\x01\x12?\n" +
 	"\ttime_zone\x18\x06 \x01(\tB\x1d\xbaH\x1ar\x18\x10\x01\x18@2\x12^[A-Za-z0-9_+/-]+$H\x03R\btimeZone\x88\x01\x01\x12E\n" +
 	"\x0epassword_words\x18\a \x01(\v2\x1e.tenantry.settings.v1.WordListR\rpasswordWords\x12I\n" +
-	"\x0fallowed_origins\x18\b \x01(\v2 .tenantry.settings.v1.OriginListR\x0eallowedOriginsB\x16\n" +
+	"\x0fallowed_origins\x18\b \x01(\v2 .tenantry.settings.v1.OriginListR\x0eallowedOrigins\x12D\n" +
+	"\n" +
+	"mfa_policy\x18\t \x01(\tB \xbaH\x1dr\x1bR\boptionalR\brequiredR\x05rolesH\x04R\tmfaPolicy\x88\x01\x01\x12C\n" +
+	"\fmfa_role_ids\x18\n" +
+	" \x01(\v2!.tenantry.settings.v1.MfaRoleListR\n" +
+	"mfaRoleIds\x124\n" +
+	"\x0emfa_grace_days\x18\v \x01(\x05B\t\xbaH\x06\x1a\x04\x18Z(\x00H\x05R\fmfaGraceDays\x88\x01\x01B\x16\n" +
 	"\x14_registration_policyB\n" +
 	"\n" +
 	"\b_app_urlB\v\n" +
 	"\t_languageB\f\n" +
 	"\n" +
-	"_time_zone2\xd1\x02\n" +
+	"_time_zoneB\r\n" +
+	"\v_mfa_policyB\x11\n" +
+	"\x0f_mfa_grace_days2\xd3\x02\n" +
 	"\x0fSettingsService\x12\x8f\x01\n" +
-	"\vGetSettings\x12(.tenantry.settings.v1.GetSettingsRequest\x1a\x1e.tenantry.settings.v1.Settings\"6\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\x0fsettings.manage(\x010\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\xab\x01\n" +
-	"\x0eUpdateSettings\x12+.tenantry.settings.v1.UpdateSettingsRequest\x1a\x1e.tenantry.settings.v1.Settings\"L\xaa\xbb\x181\b\x02\x12\x02\x02\x04\x1a\x0fsettings.manage(\x020\x02:\x10settings.updatedJ\x02\x0e\x0f\x82\xd3\xe4\x93\x02\x11:\x01*2\f/v1/settingsB\xcd\x01\n" +
+	"\vGetSettings\x12(.tenantry.settings.v1.GetSettingsRequest\x1a\x1e.tenantry.settings.v1.Settings\"6\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\x0fsettings.manage(\x010\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\xad\x01\n" +
+	"\x0eUpdateSettings\x12+.tenantry.settings.v1.UpdateSettingsRequest\x1a\x1e.tenantry.settings.v1.Settings\"N\xaa\xbb\x183\b\x02\x12\x02\x02\x04\x1a\x0fsettings.manage(\x020\x02:\x10settings.updatedJ\x04\x0e\x0f\x91\x01\x82\xd3\xe4\x93\x02\x11:\x01*2\f/v1/settingsB\xcd\x01\n" +
 	"\x18com.tenantry.settings.v1B\rSettingsProtoP\x01Z0tenantry/api/gen/tenantry/settings/v1;settingsv1\xa2\x02\x03TSX\xaa\x02\x14Tenantry.Settings.V1\xca\x02\x14Tenantry\\Settings\\V1\xe2\x02 Tenantry\\Settings\\V1\\GPBMetadata\xea\x02\x16Tenantry::Settings::V1b\x06proto3"
 
 var (
@@ -500,30 +618,32 @@ func file_tenantry_settings_v1_settings_proto_rawDescGZIP() []byte {
 	return file_tenantry_settings_v1_settings_proto_rawDescData
 }
 
-var file_tenantry_settings_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_tenantry_settings_v1_settings_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_tenantry_settings_v1_settings_proto_goTypes = []any{
 	(*Settings)(nil),              // 0: tenantry.settings.v1.Settings
-	(*DomainList)(nil),            // 1: tenantry.settings.v1.DomainList
-	(*OriginList)(nil),            // 2: tenantry.settings.v1.OriginList
-	(*WordList)(nil),              // 3: tenantry.settings.v1.WordList
-	(*GetSettingsRequest)(nil),    // 4: tenantry.settings.v1.GetSettingsRequest
-	(*UpdateSettingsRequest)(nil), // 5: tenantry.settings.v1.UpdateSettingsRequest
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*MfaRoleList)(nil),           // 1: tenantry.settings.v1.MfaRoleList
+	(*DomainList)(nil),            // 2: tenantry.settings.v1.DomainList
+	(*OriginList)(nil),            // 3: tenantry.settings.v1.OriginList
+	(*WordList)(nil),              // 4: tenantry.settings.v1.WordList
+	(*GetSettingsRequest)(nil),    // 5: tenantry.settings.v1.GetSettingsRequest
+	(*UpdateSettingsRequest)(nil), // 6: tenantry.settings.v1.UpdateSettingsRequest
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_tenantry_settings_v1_settings_proto_depIdxs = []int32{
-	6, // 0: tenantry.settings.v1.Settings.update_time:type_name -> google.protobuf.Timestamp
-	1, // 1: tenantry.settings.v1.UpdateSettingsRequest.registration_domains:type_name -> tenantry.settings.v1.DomainList
-	3, // 2: tenantry.settings.v1.UpdateSettingsRequest.password_words:type_name -> tenantry.settings.v1.WordList
-	2, // 3: tenantry.settings.v1.UpdateSettingsRequest.allowed_origins:type_name -> tenantry.settings.v1.OriginList
-	4, // 4: tenantry.settings.v1.SettingsService.GetSettings:input_type -> tenantry.settings.v1.GetSettingsRequest
-	5, // 5: tenantry.settings.v1.SettingsService.UpdateSettings:input_type -> tenantry.settings.v1.UpdateSettingsRequest
-	0, // 6: tenantry.settings.v1.SettingsService.GetSettings:output_type -> tenantry.settings.v1.Settings
-	0, // 7: tenantry.settings.v1.SettingsService.UpdateSettings:output_type -> tenantry.settings.v1.Settings
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	7, // 0: tenantry.settings.v1.Settings.update_time:type_name -> google.protobuf.Timestamp
+	2, // 1: tenantry.settings.v1.UpdateSettingsRequest.registration_domains:type_name -> tenantry.settings.v1.DomainList
+	4, // 2: tenantry.settings.v1.UpdateSettingsRequest.password_words:type_name -> tenantry.settings.v1.WordList
+	3, // 3: tenantry.settings.v1.UpdateSettingsRequest.allowed_origins:type_name -> tenantry.settings.v1.OriginList
+	1, // 4: tenantry.settings.v1.UpdateSettingsRequest.mfa_role_ids:type_name -> tenantry.settings.v1.MfaRoleList
+	5, // 5: tenantry.settings.v1.SettingsService.GetSettings:input_type -> tenantry.settings.v1.GetSettingsRequest
+	6, // 6: tenantry.settings.v1.SettingsService.UpdateSettings:input_type -> tenantry.settings.v1.UpdateSettingsRequest
+	0, // 7: tenantry.settings.v1.SettingsService.GetSettings:output_type -> tenantry.settings.v1.Settings
+	0, // 8: tenantry.settings.v1.SettingsService.UpdateSettings:output_type -> tenantry.settings.v1.Settings
+	7, // [7:9] is the sub-list for method output_type
+	5, // [5:7] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_tenantry_settings_v1_settings_proto_init() }
@@ -531,14 +651,14 @@ func file_tenantry_settings_v1_settings_proto_init() {
 	if File_tenantry_settings_v1_settings_proto != nil {
 		return
 	}
-	file_tenantry_settings_v1_settings_proto_msgTypes[5].OneofWrappers = []any{}
+	file_tenantry_settings_v1_settings_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_settings_v1_settings_proto_rawDesc), len(file_tenantry_settings_v1_settings_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

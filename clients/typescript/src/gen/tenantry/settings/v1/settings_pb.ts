@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file tenantry/settings/v1/settings.proto.
  */
 export const file_tenantry_settings_v1_settings: GenFile = /*@__PURE__*/
-  fileDesc("CiN0ZW5hbnRyeS9zZXR0aW5ncy92MS9zZXR0aW5ncy5wcm90bxIUdGVuYW50cnkuc2V0dGluZ3MudjEigQIKCFNldHRpbmdzEhsKE3JlZ2lzdHJhdGlvbl9wb2xpY3kYASABKAkSHAoUcmVnaXN0cmF0aW9uX2RvbWFpbnMYAiADKAkSDwoHYXBwX3VybBgDIAEoCRIQCghsYW5ndWFnZRgEIAEoCRIRCgl0aW1lX3pvbmUYBSABKAkSEQoJbWF4X3VzZXJzGAYgASgFEhYKDnBhc3N3b3JkX3dvcmRzGAcgAygJEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGAkgASgDEhcKD2FsbG93ZWRfb3JpZ2lucxgKIAMoCSIcCgpEb21haW5MaXN0Eg4KBnZhbHVlcxgBIAMoCSIcCgpPcmlnaW5MaXN0Eg4KBnZhbHVlcxgBIAMoCSIaCghXb3JkTGlzdBIOCgZ2YWx1ZXMYASADKAkiFAoSR2V0U2V0dGluZ3NSZXF1ZXN0IoEDChVVcGRhdGVTZXR0aW5nc1JlcXVlc3QSDwoHdmVyc2lvbhgBIAEoAxIgChNyZWdpc3RyYXRpb25fcG9saWN5GAIgASgJSACIAQESPgoUcmVnaXN0cmF0aW9uX2RvbWFpbnMYAyABKAsyIC50ZW5hbnRyeS5zZXR0aW5ncy52MS5Eb21haW5MaXN0EhQKB2FwcF91cmwYBCABKAlIAYgBARIVCghsYW5ndWFnZRgFIAEoCUgCiAEBEhYKCXRpbWVfem9uZRgGIAEoCUgDiAEBEjYKDnBhc3N3b3JkX3dvcmRzGAcgASgLMh4udGVuYW50cnkuc2V0dGluZ3MudjEuV29yZExpc3QSOQoPYWxsb3dlZF9vcmlnaW5zGAggASgLMiAudGVuYW50cnkuc2V0dGluZ3MudjEuT3JpZ2luTGlzdEIWChRfcmVnaXN0cmF0aW9uX3BvbGljeUIKCghfYXBwX3VybEILCglfbGFuZ3VhZ2VCDAoKX3RpbWVfem9uZTKlAgoPU2V0dGluZ3NTZXJ2aWNlEnsKC0dldFNldHRpbmdzEigudGVuYW50cnkuc2V0dGluZ3MudjEuR2V0U2V0dGluZ3NSZXF1ZXN0Gh4udGVuYW50cnkuc2V0dGluZ3MudjEuU2V0dGluZ3MiIpACAaq7GBsIAhICAgQaD3NldHRpbmdzLm1hbmFnZSgBMAESlAEKDlVwZGF0ZVNldHRpbmdzEisudGVuYW50cnkuc2V0dGluZ3MudjEuVXBkYXRlU2V0dGluZ3NSZXF1ZXN0Gh4udGVuYW50cnkuc2V0dGluZ3MudjEuU2V0dGluZ3MiNaq7GDEIAhICAgQaD3NldHRpbmdzLm1hbmFnZSgCMAI6EHNldHRpbmdzLnVwZGF0ZWRKAg4PQs0BChhjb20udGVuYW50cnkuc2V0dGluZ3MudjFCDVNldHRpbmdzUHJvdG9QAVowdGVuYW50cnkvYXBpL2dlbi90ZW5hbnRyeS9zZXR0aW5ncy92MTtzZXR0aW5nc3YxogIDVFNYqgIUVGVuYW50cnkuU2V0dGluZ3MuVjHKAhRUZW5hbnRyeVxTZXR0aW5nc1xWMeICIFRlbmFudHJ5XFNldHRpbmdzXFYxXEdQQk1ldGFkYXRh6gIWVGVuYW50cnk6OlNldHRpbmdzOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
+  fileDesc("CiN0ZW5hbnRyeS9zZXR0aW5ncy92MS9zZXR0aW5ncy5wcm90bxIUdGVuYW50cnkuc2V0dGluZ3MudjEiwwIKCFNldHRpbmdzEhsKE3JlZ2lzdHJhdGlvbl9wb2xpY3kYASABKAkSHAoUcmVnaXN0cmF0aW9uX2RvbWFpbnMYAiADKAkSDwoHYXBwX3VybBgDIAEoCRIQCghsYW5ndWFnZRgEIAEoCRIRCgl0aW1lX3pvbmUYBSABKAkSEQoJbWF4X3VzZXJzGAYgASgFEhYKDnBhc3N3b3JkX3dvcmRzGAcgAygJEi8KC3VwZGF0ZV90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGAkgASgDEhcKD2FsbG93ZWRfb3JpZ2lucxgKIAMoCRISCgptZmFfcG9saWN5GAsgASgJEhQKDG1mYV9yb2xlX2lkcxgMIAMoCRIWCg5tZmFfZ3JhY2VfZGF5cxgNIAEoBSIdCgtNZmFSb2xlTGlzdBIOCgZ2YWx1ZXMYASADKAkiHAoKRG9tYWluTGlzdBIOCgZ2YWx1ZXMYASADKAkiHAoKT3JpZ2luTGlzdBIOCgZ2YWx1ZXMYASADKAkiGgoIV29yZExpc3QSDgoGdmFsdWVzGAEgAygJIhQKEkdldFNldHRpbmdzUmVxdWVzdCKSBAoVVXBkYXRlU2V0dGluZ3NSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKAMSIAoTcmVnaXN0cmF0aW9uX3BvbGljeRgCIAEoCUgAiAEBEj4KFHJlZ2lzdHJhdGlvbl9kb21haW5zGAMgASgLMiAudGVuYW50cnkuc2V0dGluZ3MudjEuRG9tYWluTGlzdBIUCgdhcHBfdXJsGAQgASgJSAGIAQESFQoIbGFuZ3VhZ2UYBSABKAlIAogBARIWCgl0aW1lX3pvbmUYBiABKAlIA4gBARI2Cg5wYXNzd29yZF93b3JkcxgHIAEoCzIeLnRlbmFudHJ5LnNldHRpbmdzLnYxLldvcmRMaXN0EjkKD2FsbG93ZWRfb3JpZ2lucxgIIAEoCzIgLnRlbmFudHJ5LnNldHRpbmdzLnYxLk9yaWdpbkxpc3QSFwoKbWZhX3BvbGljeRgJIAEoCUgEiAEBEjcKDG1mYV9yb2xlX2lkcxgKIAEoCzIhLnRlbmFudHJ5LnNldHRpbmdzLnYxLk1mYVJvbGVMaXN0EhsKDm1mYV9ncmFjZV9kYXlzGAsgASgFSAWIAQFCFgoUX3JlZ2lzdHJhdGlvbl9wb2xpY3lCCgoIX2FwcF91cmxCCwoJX2xhbmd1YWdlQgwKCl90aW1lX3pvbmVCDQoLX21mYV9wb2xpY3lCEQoPX21mYV9ncmFjZV9kYXlzMqcCCg9TZXR0aW5nc1NlcnZpY2USewoLR2V0U2V0dGluZ3MSKC50ZW5hbnRyeS5zZXR0aW5ncy52MS5HZXRTZXR0aW5nc1JlcXVlc3QaHi50ZW5hbnRyeS5zZXR0aW5ncy52MS5TZXR0aW5ncyIikAIBqrsYGwgCEgICBBoPc2V0dGluZ3MubWFuYWdlKAEwARKWAQoOVXBkYXRlU2V0dGluZ3MSKy50ZW5hbnRyeS5zZXR0aW5ncy52MS5VcGRhdGVTZXR0aW5nc1JlcXVlc3QaHi50ZW5hbnRyeS5zZXR0aW5ncy52MS5TZXR0aW5ncyI3qrsYMwgCEgICBBoPc2V0dGluZ3MubWFuYWdlKAIwAjoQc2V0dGluZ3MudXBkYXRlZEoEDg+RAULNAQoYY29tLnRlbmFudHJ5LnNldHRpbmdzLnYxQg1TZXR0aW5nc1Byb3RvUAFaMHRlbmFudHJ5L2FwaS9nZW4vdGVuYW50cnkvc2V0dGluZ3MvdjE7c2V0dGluZ3N2MaICA1RTWKoCFFRlbmFudHJ5LlNldHRpbmdzLlYxygIUVGVuYW50cnlcU2V0dGluZ3NcVjHiAiBUZW5hbnRyeVxTZXR0aW5nc1xWMVxHUEJNZXRhZGF0YeoCFlRlbmFudHJ5OjpTZXR0aW5nczo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp, file_tenantry_common_v1_policy]);
 
 /**
  * Settings are what a tenant may decide.
@@ -94,6 +94,29 @@ export type Settings = Message<"tenantry.settings.v1.Settings"> & {
    * @generated from field: repeated string allowed_origins = 10;
    */
   allowedOrigins: string[];
+
+  /**
+   * Who must have a second factor: nobody ("optional"), everybody ("required")
+   * or whoever holds one of mfa_role_ids ("roles").
+   *
+   * @generated from field: string mfa_policy = 11;
+   */
+  mfaPolicy: string;
+
+  /**
+   * Ids of roles, for the policy "roles".
+   *
+   * @generated from field: repeated string mfa_role_ids = 12;
+   */
+  mfaRoleIds: string[];
+
+  /**
+   * Days from the first login that needs a second factor until it cannot be
+   * put off; 0 for none.
+   *
+   * @generated from field: int32 mfa_grace_days = 13;
+   */
+  mfaGraceDays: number;
 };
 
 /**
@@ -102,6 +125,27 @@ export type Settings = Message<"tenantry.settings.v1.Settings"> & {
  */
 export const SettingsSchema: GenMessage<Settings> = /*@__PURE__*/
   messageDesc(file_tenantry_settings_v1_settings, 0);
+
+/**
+ * MfaRoleList is a whole list of roles.
+ *
+ * @generated from message tenantry.settings.v1.MfaRoleList
+ */
+export type MfaRoleList = Message<"tenantry.settings.v1.MfaRoleList"> & {
+  /**
+   * Ids of roles, each once.
+   *
+   * @generated from field: repeated string values = 1;
+   */
+  values: string[];
+};
+
+/**
+ * Describes the message tenantry.settings.v1.MfaRoleList.
+ * Use `create(MfaRoleListSchema)` to create a new message.
+ */
+export const MfaRoleListSchema: GenMessage<MfaRoleList> = /*@__PURE__*/
+  messageDesc(file_tenantry_settings_v1_settings, 1);
 
 /**
  * DomainList is a whole list of domains.
@@ -122,7 +166,7 @@ export type DomainList = Message<"tenantry.settings.v1.DomainList"> & {
  * Use `create(DomainListSchema)` to create a new message.
  */
 export const DomainListSchema: GenMessage<DomainList> = /*@__PURE__*/
-  messageDesc(file_tenantry_settings_v1_settings, 1);
+  messageDesc(file_tenantry_settings_v1_settings, 2);
 
 /**
  * OriginList is a whole list of web origins.
@@ -144,7 +188,7 @@ export type OriginList = Message<"tenantry.settings.v1.OriginList"> & {
  * Use `create(OriginListSchema)` to create a new message.
  */
 export const OriginListSchema: GenMessage<OriginList> = /*@__PURE__*/
-  messageDesc(file_tenantry_settings_v1_settings, 2);
+  messageDesc(file_tenantry_settings_v1_settings, 3);
 
 /**
  * WordList is a whole list of words.
@@ -165,7 +209,7 @@ export type WordList = Message<"tenantry.settings.v1.WordList"> & {
  * Use `create(WordListSchema)` to create a new message.
  */
 export const WordListSchema: GenMessage<WordList> = /*@__PURE__*/
-  messageDesc(file_tenantry_settings_v1_settings, 3);
+  messageDesc(file_tenantry_settings_v1_settings, 4);
 
 /**
  * @generated from message tenantry.settings.v1.GetSettingsRequest
@@ -178,7 +222,7 @@ export type GetSettingsRequest = Message<"tenantry.settings.v1.GetSettingsReques
  * Use `create(GetSettingsRequestSchema)` to create a new message.
  */
 export const GetSettingsRequestSchema: GenMessage<GetSettingsRequest> = /*@__PURE__*/
-  messageDesc(file_tenantry_settings_v1_settings, 4);
+  messageDesc(file_tenantry_settings_v1_settings, 5);
 
 /**
  * At least one field beside the version is given.
@@ -242,6 +286,28 @@ export type UpdateSettingsRequest = Message<"tenantry.settings.v1.UpdateSettings
    * @generated from field: tenantry.settings.v1.OriginList allowed_origins = 8;
    */
   allowedOrigins?: OriginList | undefined;
+
+  /**
+   * "roles" needs mfa_role_ids. Absent: unchanged.
+   *
+   * @generated from field: optional string mfa_policy = 9;
+   */
+  mfaPolicy?: string | undefined;
+
+  /**
+   * The whole new list. Absent: unchanged; without values: none.
+   *
+   * @generated from field: tenantry.settings.v1.MfaRoleList mfa_role_ids = 10;
+   */
+  mfaRoleIds?: MfaRoleList | undefined;
+
+  /**
+   * 0 to 90 days, 7 at the beginning. Whoever is in their days of grace keeps
+   * them. Absent: unchanged.
+   *
+   * @generated from field: optional int32 mfa_grace_days = 11;
+   */
+  mfaGraceDays?: number | undefined;
 };
 
 /**
@@ -249,7 +315,7 @@ export type UpdateSettingsRequest = Message<"tenantry.settings.v1.UpdateSettings
  * Use `create(UpdateSettingsRequestSchema)` to create a new message.
  */
 export const UpdateSettingsRequestSchema: GenMessage<UpdateSettingsRequest> = /*@__PURE__*/
-  messageDesc(file_tenantry_settings_v1_settings, 5);
+  messageDesc(file_tenantry_settings_v1_settings, 6);
 
 /**
  * SettingsService keeps the tenant's one settings document.
