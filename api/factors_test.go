@@ -165,7 +165,7 @@ func TestEnrollTotp_ShowsTheSecretOnceAndReplacesOnlyWhatWaits(t *testing.T) {
 	require.Len(t, second.secret, 32)
 	uri := a.get(t, http.StatusOK, "otpauth_uri")
 	require.Contains(t, uri, "otpauth://totp/")
-	require.Contains(t, uri, ":mia@acme.example?secret="+second.secret)
+	require.Contains(t, uri, ":mia%40acme.example?secret="+second.secret)
 	png, err := base64.StdEncoding.DecodeString(a.get(t, http.StatusOK, "qr_png"))
 	require.NoError(t, err)
 	require.Equal(t, "\x89PNG", string(png[:4]))
