@@ -288,5 +288,6 @@ func restPath(m *method) string {
 		"ListUsers": "users", "ListTenants": "tenants", "ListOperations": "operations", "ListHookSources": "hook-sources", "ListOperatorKeys": "operator-keys",
 		"ListRoles": "roles", "ListInvitations": "invitations", "ListApiKeys": "api-keys", "ListServiceAccounts": "service-accounts",
 		"ListSessions": "sessions",
+		"ListFactorResets": "factor-resets",
 	}[string(m.desc.Name())]
 }

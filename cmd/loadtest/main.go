@@ -81,11 +81,20 @@ func load(ctx context.Context, k6, name string, env []string) error {
 		return err
 	}
 	args := []string{"run", "--no-usage-report", "-e", "TENANT_URL=" + sys.TenantURL(slug, ""), "-e", "PASSWORD=" + password}
+	secrets := map[string]string{}
+	if name == "mfa" {
+		if secrets, err = secure(ctx, sys); err != nil {
+			return err
+		}
+	}
 	for _, e := range env {
 		args = append(args, "-e", e)
 	}
 	cmd := exec.CommandContext(ctx, k6, append(args, script)...)
 	cmd.Env = append(os.Environ(), "PEOPLE="+string(list)) // not on the command line, it holds tokens
+	for name, value := range secrets {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
+	"tenantry/api/gen/tenantry/auth/v1/authv1connect"
 	"tenantry/api/gen/tenantry/hooks/v1/hooksv1connect"
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
@@ -26,6 +27,7 @@ import (
 // client is the central API as the commands see it.
 type client struct {
 	tenants    tenantsv1connect.TenantServiceClient
+	factors    authv1connect.FactorServiceClient
 	hooks      hooksv1connect.HookServiceClient
 	operators  operatorsv1connect.OperatorServiceClient
 	operations operationsv1connect.OperationServiceClient
@@ -45,7 +47,7 @@ func (a *app) connect() (*client, config.Config, error) {
 	}
 	cc := connect.NewClient(connecthttp.NewTransport(a.HTTP, base, connecthttp.WithProtoJSON()), keyed)
 	return &client{
-		tenants: tenantsv1connect.NewTenantServiceClient(cc), hooks: hooksv1connect.NewHookServiceClient(cc),
+		tenants: tenantsv1connect.NewTenantServiceClient(cc), factors: authv1connect.NewFactorServiceClient(cc), hooks: hooksv1connect.NewHookServiceClient(cc),
 		operators: operatorsv1connect.NewOperatorServiceClient(cc), operations: operationsv1connect.NewOperationServiceClient(cc),
 		base: base, key: c.OperatorKey,
 	}, c, nil

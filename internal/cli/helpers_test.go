@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"github.com/stretchr/testify/require"
 
+	"tenantry/api/gen/tenantry/auth/v1/authv1connect"
 	"tenantry/api/gen/tenantry/hooks/v1/hooksv1connect"
 	"tenantry/api/gen/tenantry/operations/v1/operationsv1connect"
 	"tenantry/api/gen/tenantry/operators/v1/operatorsv1connect"
@@ -34,6 +35,7 @@ type fakeAPI struct {
 	hooks      hooksv1connect.HookServiceHandler
 	operators  operatorsv1connect.OperatorServiceHandler
 	operations operationsv1connect.OperationServiceHandler
+	factors    authv1connect.FactorServiceHandler
 
 	mu      sync.Mutex
 	headers []http.Header
@@ -59,6 +61,9 @@ func (f *fakeAPI) serve(t *testing.T) *httptest.Server {
 	}
 	if f.operations != nil {
 		operationsv1connect.RegisterOperationServiceHandler(server, f.operations)
+	}
+	if f.factors != nil {
+		authv1connect.RegisterFactorServiceHandler(server, f.factors)
 	}
 	mux := http.NewServeMux()
 	connecthttp.Mount(mux, server)

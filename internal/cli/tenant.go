@@ -15,7 +15,7 @@ import (
 
 func (a *app) tenantCommand() *cobra.Command {
 	return a.group("tenant", "Create, list and shut tenants", a.tenantCreateCommand(), a.tenantListCommand(), a.tenantGetCommand(),
-		a.tenantSuspendCommand(), a.tenantResumeCommand(), a.tenantInviteOwnerCommand(), a.tenantSetLimitsCommand())
+		a.tenantSuspendCommand(), a.tenantResumeCommand(), a.tenantInviteOwnerCommand(), a.tenantSetLimitsCommand(), a.tenantConfirmFactorResetCommand())
 }
 
 // tenantCreate is the flags of `tenant create`.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image/png"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pquerna/otp"
@@ -62,11 +63,15 @@ func match(secret []byte, code string, now time.Time) (step int64, ok bool, err 
 
 // keyURI is what a QR code says (the Key Uri Format of authenticator apps).
 func keyURI(issuer, account string, secret []byte) string {
-	// A colon would end the issuer.
-	label := url.PathEscape(issuer) + ":" + url.PathEscape(account)
-	q := fmt.Sprintf("secret=%s&issuer=%s&algorithm=SHA1&digits=%d&period=%d", base32Plain.EncodeToString(secret), url.PathEscape(issuer), digits, period)
-	return "otpauth://totp/" + label + "?" + q
+	// A colon, escaped or not, would end the issuer.
+	issuer = escape(strings.ReplaceAll(issuer, ":", " "))
+	return fmt.Sprintf("otpauth://totp/%s:%s?secret=%s&issuer=%s&algorithm=SHA1&digits=%d&period=%d",
+		issuer, escape(account), base32Plain.EncodeToString(secret), issuer, digits, period)
 }
+
+// escape escapes whatever means something in a path or a query; not every app
+// reads "+" as a space.
+func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 func qrPNG(uri string) ([]byte, error) {
 	key, err := otp.NewKeyFromURL(uri)

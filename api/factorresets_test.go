@@ -1,0 +1,121 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func (o *org) requestReset(t *testing.T, by, of person) answer {
+	t.Helper()
+	return o.ask(t, by, "POST", "/v1/users/"+of.id+"/factor-resets", object{})
+}
+
+func (o *org) endReset(t *testing.T, by person, id, how string) answer {
+	t.Helper()
+	return o.ask(t, by, "POST", "/v1/factor-resets/"+id+":"+how, object{})
+}
+
+// Planted: ConfirmReset without its comparison with the requester; carryOut
+// that leaves the sessions; that leaves the counter.
+func TestFactorReset_TakesTwoAdministratorsAndEndsEverything(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	p, first, second, plain := o.join(t, "mia"), o.join(t, "first", "admin"), o.join(t, "second", "admin"), o.join(t, "plain")
+	o.requestReset(t, first, p).refused(t, 400, "FACTOR_MISSING")
+	_, codes := o.equip(t, &p)
+	refresh := o.verify(t, o.challenge(t, p.email), object{"backup_code": codes[0]}).get(t, http.StatusOK, "refresh_token")
+	waiting := o.challenge(t, p.email)
+	o.exec(t, `UPDATE login_counters SET failures = 100 WHERE kind = 'mfa'`)
+	o.exec(t, `UPDATE users SET password_short = true WHERE id = $1`, p.id)
+
+	o.requestReset(t, plain, p).refused(t, 403, "PERMISSION_MISSING")
+	o.requestReset(t, first, first).refused(t, 403, "FACTOR_RESET_SAME_PERSON")
+	o.requestReset(t, first, o.owner).refused(t, 403, "GRANT_ABOVE_OWN")
+	o.requestReset(t, first, person{id: "0190b1c2-0000-7000-8000-000000000001"}).refused(t, 404, "USER_NOT_FOUND")
+	id := o.requestReset(t, first, p).get(t, http.StatusOK, "id")
+	o.requestReset(t, second, p).refused(t, 409, "FACTOR_RESET_EXISTS")
+	list := o.ask(t, second, "GET", "/v1/factor-resets?filter=confirmed_at=null=true", nil)
+	require.Contains(t, list.body, id)
+
+	o.endReset(t, plain, id, "confirm").refused(t, 403, "PERMISSION_MISSING")
+	o.endReset(t, first, id, "confirm").refused(t, 403, "FACTOR_RESET_SAME_PERSON")
+	require.Equal(t, http.StatusOK, o.ask(t, p, "GET", "/v1/me", nil).status)
+	done := o.endReset(t, second, id, "confirm")
+	require.Equal(t, second.id, done.get(t, http.StatusOK, "confirmer_id"))
+	o.endReset(t, second, id, "confirm").refused(t, 400, "FACTOR_RESET_NOT_OPEN")
+	o.endReset(t, second, id, "cancel").refused(t, 400, "FACTOR_RESET_NOT_OPEN")
+
+	o.ask(t, p, "GET", "/v1/me", nil).refused(t, 401, "CREDENTIAL_INVALID")
+	o.refresh(t, refresh).refused(t, 401, "REFRESH_INVALID")
+	o.verify(t, waiting, object{"backup_code": codes[1]}).refused(t, 401, "CHALLENGE_INVALID")
+	o.password(t, p.email).refused(t, 401, "LOGIN_FAILED") // the short password waits for a reset by mail
+	o.exec(t, `UPDATE users SET password_locked = false, password_short = false WHERE id = $1`, p.id)
+	p.token = o.password(t, p.email).get(t, http.StatusOK, "access_token")
+	require.Equal(t, 1, o.mails(t, "notice_factor_removed"))
+	require.Len(t, o.audited(t, "factor_reset.confirmed"), 1)
+	require.Equal(t, "user "+second.id, o.audited(t, "factor.removed")[0][0])
+	o.equip(t, &p) // a hundred failures are forgotten
+}
+
+// Planted: carryOut that does not look at the requester.
+func TestFactorReset_LooksAtRightsWhenItIsConfirmed(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	p, first, second := o.join(t, "mia"), o.join(t, "first", "admin"), o.join(t, "second", "admin")
+	o.equip(t, &p)
+	id := o.requestReset(t, first, p).get(t, http.StatusOK, "id")
+	o.setRoles(t, o.owner, p, "owner")
+	o.endReset(t, second, id, "confirm").refused(t, 403, "GRANT_ABOVE_OWN")
+	o.endReset(t, o.owner, id, "confirm").refused(t, 400, "FACTOR_RESET_NOT_OPEN")
+	o.setRoles(t, o.owner, p)
+	o.setRoles(t, o.owner, first)
+	o.endReset(t, second, id, "confirm").refused(t, 400, "FACTOR_RESET_NOT_OPEN")
+	o.setRoles(t, o.owner, first, "admin")
+	o.endReset(t, p, id, "confirm").refused(t, 403, "PERMISSION_MISSING")
+	require.Equal(t, http.StatusOK, o.endReset(t, second, id, "cancel").status)
+	o.endReset(t, second, id, "confirm").refused(t, 400, "FACTOR_RESET_NOT_OPEN")
+
+	id = o.requestReset(t, first, p).get(t, http.StatusOK, "id")
+	o.sleep(72 * time.Hour)
+	second = o.enter(t, second.email)
+	o.endReset(t, second, id, "confirm").refused(t, 400, "FACTOR_RESET_NOT_OPEN")
+	require.Equal(t, http.StatusOK, o.requestReset(t, second, p).status, "an expired one is in nobody's way")
+}
+
+// Planted: operatorMay that counts nobody; a wish that is not written.
+func TestFactorReset_AnOperatorConfirmsOnlyWhereNobodyElseCan(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	p := o.join(t, "mia", "admin")
+	o.equip(t, &p)
+	id := o.requestReset(t, o.owner, p).get(t, http.StatusOK, "id")
+	path := "/v1/tenants/" + o.id.String() + "/factor-resets/" + id + ":confirm"
+	confirm := func() answer {
+		return o.do(t, call{method: "POST", host: centralHost, path: path, bearer: o.operator, body: "{}"})
+	}
+	central := func() (n int) {
+		require.NoError(t, o.in.Central.Pool().QueryRow(t.Context(), `
+			SELECT count(*) FROM audit_log WHERE action = 'tenant.factor_reset_confirm_requested' AND actor_kind = 'operator'`).Scan(&n))
+		return n
+	}
+	second := o.join(t, "second", "admin")
+	confirm().refused(t, 400, "FACTOR_RESET_SECOND_ADMIN")
+	require.Zero(t, central())
+	require.Equal(t, http.StatusOK, o.ask(t, p, "GET", "/v1/me", nil).status)
+	o.setRoles(t, o.owner, second)
+
+	a := confirm()
+	require.Equal(t, true, a.object(t, http.StatusOK)["by_operator"])
+	require.Equal(t, 1, central())
+	rows := o.audited(t, "factor_reset.confirmed")
+	require.Len(t, rows, 1)
+	require.True(t, strings.HasPrefix(rows[0][0], "operator "), rows)
+	o.ask(t, p, "GET", "/v1/me", nil).refused(t, 401, "CREDENTIAL_INVALID")
+	o.password(t, p.email).get(t, http.StatusOK, "access_token")
+	require.Equal(t, http.StatusOK, confirm().status, "its repetition is answered")
+	require.Len(t, o.audited(t, "factor_reset.confirmed"), 1)
+}

@@ -1,0 +1,85 @@
+package api
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// refresh answers a person's next access token.
+func (o *org) refresh(t *testing.T, token string) answer {
+	t.Helper()
+	return o.ask(t, person{}, "POST", "/v1/auth/refresh", object{"refresh_token": token})
+}
+
+// Planted: recent that looks at the level alone; at the age alone.
+func TestStepUp_SensitiveCallsWantARecentAuthenticationAtTheHighestLevel(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	in := o.password(t, o.owner.email)
+	p := person{email: o.owner.email, token: in.get(t, http.StatusOK, "access_token")}
+	key := object{"name": "k", "scopes": []string{"users.read"}}
+	made := o.ask(t, p, "POST", "/v1/api-keys", key)
+	byKey := person{token: made.get(t, http.StatusOK, "secret")}
+	o.ask(t, byKey, "POST", "/v1/api-keys", key).refused(t, 403, "CREDENTIAL_KIND")
+	o.ask(t, byKey, "POST", "/v1/auth/step-up", object{"password": goodPassword}).refused(t, 403, "CREDENTIAL_KIND")
+
+	o.sleep(11 * time.Minute)
+	r := o.refresh(t, in.get(t, http.StatusOK, "refresh_token"))
+	p.token = r.get(t, http.StatusOK, "access_token")
+	require.Equal(t, http.StatusOK, o.ask(t, p, "GET", "/v1/me", nil).status)
+	a := o.ask(t, p, "POST", "/v1/api-keys", key)
+	a.refused(t, 401, "STEP_UP_REQUIRED")
+	require.Equal(t, `Bearer realm="tenantry", error="insufficient_user_authentication", error_description="A recent authentication is required", acr_values="aal1", max_age=600`,
+		a.header.Get("WWW-Authenticate"))
+	o.ask(t, p, "POST", "/v1/me/totp", object{}).refused(t, 401, "STEP_UP_REQUIRED")
+
+	o.ask(t, p, "POST", "/v1/auth/step-up", object{"password": goodPassword + "!"}).refused(t, 401, "LOGIN_FAILED")
+	o.ask(t, p, "POST", "/v1/auth/step-up", object{"password": goodPassword, "totp_code": "123456"}).refused(t, 400, "FACTOR_MISSING")
+	before := claims(t, p.token)
+	up := o.ask(t, p, "POST", "/v1/auth/step-up", object{"password": goodPassword})
+	p.token = up.get(t, http.StatusOK, "access_token")
+	require.Equal(t, before["sid"], claims(t, p.token)["sid"], "the same session")
+	require.Greater(t, claims(t, p.token)["auth_time"], before["auth_time"])
+	require.Equal(t, http.StatusOK, o.ask(t, p, "POST", "/v1/api-keys", key).status)
+	require.Len(t, o.audited(t, "session.stepped_up"), 1)
+	o.refresh(t, r.get(t, http.StatusOK, "refresh_token")).get(t, http.StatusOK, "access_token")
+}
+
+func TestStepUp_WantsTheSecondFactorWhereThereIsOne(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	old := o.enter(t, o.owner.email) // a session from before
+	app, codes := o.equip(t, &o.owner)
+	key := object{"name": "k", "scopes": []string{"users.read"}}
+	require.Equal(t, http.StatusOK, o.ask(t, o.owner, "POST", "/v1/api-keys", key).status)
+	a := o.ask(t, old, "POST", "/v1/api-keys", key)
+	a.refused(t, 401, "STEP_UP_REQUIRED")
+	require.Contains(t, a.header.Get("WWW-Authenticate"), `acr_values="aal2"`)
+	stepUp := func(with object) answer {
+		with["password"] = goodPassword
+		return o.ask(t, old, "POST", "/v1/auth/step-up", with)
+	}
+	stepUp(object{}).refused(t, 400, "INVALID_ARGUMENT")
+	stepUp(object{"totp_code": app.code(t, o.server.now())}).refused(t, 401, "MFA_FAILED")
+	stepUp(object{"backup_code": "01-0000-0000-0000"}).refused(t, 401, "MFA_FAILED")
+	o.ask(t, old, "POST", "/v1/api-keys", key).refused(t, 401, "STEP_UP_REQUIRED")
+	old.token = stepUp(object{"backup_code": codes[9]}).get(t, http.StatusOK, "access_token")
+	require.EqualValues(t, 2, claims(t, old.token)["aal"])
+	require.Equal(t, http.StatusOK, o.ask(t, old, "POST", "/v1/api-keys", key).status)
+	stepUp(object{"totp_code": app.code(t, o.server.now().Add(step))}).get(t, http.StatusOK, "access_token")
+}
+
+// Guesses at the password through a stolen token end like those at a login.
+func TestStepUp_GuessesAreCounted(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	for range 5 {
+		o.ask(t, o.owner, "POST", "/v1/auth/step-up", object{"password": "wrong"}).refused(t, 401, "LOGIN_FAILED")
+	}
+	o.ask(t, o.owner, "POST", "/v1/auth/step-up", object{"password": goodPassword}).refused(t, 401, "LOGIN_FAILED")
+	o.sleep(2 * time.Second)
+	require.Equal(t, http.StatusOK, o.ask(t, o.owner, "POST", "/v1/auth/step-up", object{"password": goodPassword}).status)
+}

@@ -1,0 +1,185 @@
+package test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+	"github.com/stretchr/testify/require"
+
+	"tenantry/internal/systest"
+)
+
+// phone is an authenticator app.
+type phone struct{ secret string }
+
+const totpStep = 30 * time.Second
+
+// code is of a step after, or before, that of a moment.
+func (p phone) code(t *testing.T, at time.Time, steps int) string {
+	t.Helper()
+	code, err := totp.GenerateCode(p.secret, at.Add(time.Duration(steps)*totpStep))
+	require.NoError(t, err)
+	return code
+}
+
+// account is somebody who logs in with two factors.
+type account struct {
+	*systest.System
+	order systest.Order
+	phone phone
+	// enrolled is when, and the code of the step before, with which the factor
+	// was confirmed: two newer ones are good by then.
+	enrolled time.Time
+	first    string
+	backup   []string
+}
+
+// secured makes a tenant whose owner has a second factor.
+func secured(t *testing.T, s *systest.System, slug string) account {
+	t.Helper()
+	a := account{System: s, order: systest.NewOrder(slug)}
+	_, token := tenant(t, s, a.order)
+	var made struct{ Secret string }
+	require.NoError(t, a.ok(t, "/v1/me/totp", token, map[string]string{}).JSON(&made))
+	a.phone, a.enrolled = phone{made.Secret}, time.Now()
+	a.first = a.phone.code(t, a.enrolled, -1)
+	var done struct {
+		BackupCodes []string `json:"backup_codes"`
+	}
+	require.NoError(t, a.ok(t, "/v1/me/totp:confirm", token, map[string]string{"code": a.first}).JSON(&done))
+	a.backup = done.BackupCodes
+	return a
+}
+
+func (a account) post(t *testing.T, path, bearer string, body any) systest.Answer {
+	t.Helper()
+	out, err := a.Post(within(t, 30*time.Second), a.order.Slug, path, bearer, body)
+	require.NoError(t, err)
+	return out
+}
+
+func (a account) ok(t *testing.T, path, bearer string, body any) systest.Answer {
+	t.Helper()
+	out := a.post(t, path, bearer, body)
+	require.Equal(t, http.StatusOK, out.Status, out.String())
+	return out
+}
+
+// challenge shows the password and answers what is asked for then.
+func (a account) challenge(t *testing.T) string {
+	t.Helper()
+	var in struct {
+		AccessToken  string `json:"access_token"`
+		RefreshToken string `json:"refresh_token"`
+		Challenge    struct{ Token string }
+	}
+	require.NoError(t, a.ok(t, "/v1/auth/login", "", map[string]string{"email": a.order.OwnerEmail, "password": password}).JSON(&in))
+	require.Empty(t, in.AccessToken+in.RefreshToken, "the password alone opens nothing")
+	require.NotEmpty(t, in.Challenge.Token)
+	return in.Challenge.Token
+}
+
+func (a account) verify(t *testing.T, challenge, code string) systest.Answer {
+	t.Helper()
+	return a.post(t, "/v1/auth/mfa:verify", "", map[string]string{"challenge_token": challenge, "totp_code": code})
+}
+
+// refused wants a code to be worth nothing, whatever the cause.
+func (a account) refused(t *testing.T, code string, reasons ...string) {
+	t.Helper()
+	out := a.verify(t, a.challenge(t), code)
+	require.Less(t, out.Status, 500, out.String())
+	require.Contains(t, reasons, out.Reason(), "%q: %s", code, out)
+}
+
+// TestMFA_ACodeIsGoodOnce is attack 4: a code again at once, after the API was
+// killed, with spaces, in Unicode digits; the enrolment's again; the step
+// before after a newer one. Planted, each by itself: takeStep without its
+// comparison; last_step kept in the process's memory; a code that is trimmed;
+// digits read by unicode.IsDigit; confirm without its step; <= for <.
+func TestMFA_ACodeIsGoodOnce(t *testing.T) {
+	t.Parallel()
+	s := own(t, systest.Options{})
+	a := secured(t, s, "mfa-once")
+	a.refused(t, a.first, "MFA_FAILED") // the enrolment's, still of a good step
+	newest, older := a.phone.code(t, a.enrolled, 1), a.phone.code(t, a.enrolled, 0)
+	for _, written := range []string{" " + newest, newest + " ", newest + "\n", newest[:3] + " " + newest[3:], unicodeDigits(newest, '０'), unicodeDigits(newest, '٠')} {
+		a.refused(t, written, "INVALID_ARGUMENT")
+	}
+	challenge := a.challenge(t)
+	out := a.verify(t, challenge, newest)
+	require.Equal(t, http.StatusOK, out.Status, out.String())
+	require.Equal(t, "CHALLENGE_INVALID", a.verify(t, challenge, newest).Reason())
+
+	a.refused(t, newest, "MFA_FAILED")
+	a.refused(t, older, "MFA_FAILED")
+	require.NoError(t, s.KillAPI())
+	require.NoError(t, s.StartAPI(within(t, time.Minute)))
+	a.refused(t, newest, "MFA_FAILED")
+	a.refused(t, older, "MFA_FAILED")
+	// Otherwise the codes were refused for their age, and nothing was shown.
+	require.LessOrEqual(t, time.Now().Unix()/30, a.enrolled.Unix()/30+2, "the machine was too slow for this test")
+	clean(t, s)
+}
+
+func unicodeDigits(code string, zero rune) string {
+	return strings.Map(func(r rune) rune { return r - '0' + zero }, code)
+}
+
+// TestMFA_APendingLoginIsNoLogin is the part of attacks 2 and 7 that is about
+// the second factor: what waits for it opens nothing, wherever it is shown.
+// Planted: a challenge that is minted as a refresh token.
+func TestMFA_APendingLoginIsNoLogin(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	a := secured(t, s, "mfa-pending")
+	challenge := a.challenge(t)
+	for _, path := range []string{"/v1/me", "/v1/me/factors", "/v1/users"} {
+		out, err := s.Get(within(t, 30*time.Second), a.order.Slug, path, challenge)
+		require.NoError(t, err)
+		require.Equal(t, "CREDENTIAL_INVALID", out.Reason(), path)
+	}
+	require.Equal(t, "REFRESH_INVALID", a.post(t, "/v1/auth/refresh", "", map[string]string{"refresh_token": challenge}).Reason())
+	require.Equal(t, "TOKEN_INVALID", a.post(t, "/v1/auth/verify-email", "", map[string]string{"token": challenge}).Reason())
+	require.Equal(t, "CHALLENGE_INVALID", a.post(t, "/v1/auth/mfa:enroll", "", map[string]string{"challenge_token": challenge}).Reason(), "no second factor beside the first")
+	for _, bad := range []string{"x", challenge[:42], challenge + "A", strings.Repeat("A", 43), strings.Repeat("é", 43)} {
+		require.Equal(t, "CHALLENGE_INVALID", a.verify(t, bad, a.phone.code(t, time.Now(), 1)).Reason(), bad)
+	}
+	other := secured(t, s, "mfa-other")
+	require.Equal(t, "CHALLENGE_INVALID", other.verify(t, challenge, a.phone.code(t, time.Now(), 1)).Reason(), "another tenant's")
+	require.Equal(t, "MFA_FAILED", a.verify(t, challenge, other.phone.code(t, time.Now(), 1)).Reason(), "another person's code")
+	require.Equal(t, http.StatusOK, a.verify(t, challenge, a.phone.code(t, time.Now(), 1)).Status)
+}
+
+// TestMFA_OfFiftyOneSucceeds is attack 3 for challenges and both kinds of
+// codes. Planted: useChallenge without Redeem; takeCode without UsedAtIsNil.
+func TestMFA_OfFiftyOneSucceeds(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	a := secured(t, s, "mfa-fifty")
+	ctx := within(t, 2*time.Minute)
+	one := func(what string, body func(int) map[string]string) {
+		won := 0
+		for _, out := range inParallel(t, 50, func(i int) (systest.Answer, error) {
+			return s.Post(ctx, a.order.Slug, "/v1/auth/mfa:verify", "", body(i))
+		}) {
+			if out.Status == http.StatusOK {
+				won++
+				continue
+			}
+			require.Contains(t, []string{"CHALLENGE_INVALID", "MFA_FAILED", "BUSY", "RATE_LIMITED"}, out.Reason(), out.String())
+		}
+		require.Equal(t, 1, won, what)
+	}
+	challenge := a.challenge(t)
+	one("a challenge and its code", func(int) map[string]string {
+		return map[string]string{"challenge_token": challenge, "totp_code": a.phone.code(t, a.enrolled, 0)}
+	})
+	challenges := []string{a.challenge(t), a.challenge(t), a.challenge(t), a.challenge(t), a.challenge(t)}
+	one("a backup code at five challenges", func(i int) map[string]string {
+		return map[string]string{"challenge_token": challenges[i%5], "backup_code": a.backup[4]}
+	})
+}
