@@ -12,35 +12,37 @@ import (
 )
 
 const (
-	// crowdWidth is how many log in at once.
-	crowdWidth = 100
-	// crowdTime is how long, and crowdTick how often somebody else asks.
-	crowdTime = 5 * time.Second
-	crowdTick = 10 * time.Millisecond
+	// parallelLogins is how many log in at once.
+	parallelLogins = 100
+	// besideTime is how long, and besideTick how often somebody else asks.
+	besideTime = 5 * time.Second
+	besideTick = 10 * time.Millisecond
 )
 
-// crowd is what a hundred parallel logins leave to everybody else: the 99th
+// parallel is what a hundred parallel logins leave to everybody else: the 99th
 // percentile of GET /v1/me beside them, against the same on the idle system.
 // Calls come at a fixed pace, so that a slow one does not hide those it delays.
-var crowd = measure{name: "load", goal: 3, atMost: true, unit: "ms p99", prepare: func(ctx context.Context, sys *systest.System) (run, run, error) {
+var parallel = measure{name: "load", goal: 3, atMost: true, unit: "ms p99", prepare: func(ctx context.Context, sys *systest.System) (run, run, error) {
 	token, err := ownerOf(ctx, sys, "bench-load-me")
 	if err != nil {
 		return nil, nil, err
 	}
-	emails, err := loginsOf(ctx, sys, "bench-load", crowdWidth)
+	emails, err := loginsOf(ctx, sys, "bench-load", parallelLogins)
 	if err != nil {
 		return nil, nil, err
 	}
 	asking := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: meWidth, DialContext: loopback}}
-	logging := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: crowdWidth, DialContext: loopback}}
-	idle := func(ctx context.Context) (float64, error) { return p99(ctx, asking, sys.TenantURL("bench-load-me", "/v1/me"), token) }
+	logging := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: parallelLogins, DialContext: loopback}}
+	idle := func(ctx context.Context) (float64, error) {
+		return p99(ctx, asking, sys.TenantURL("bench-load-me", "/v1/me"), token)
+	}
 	busy := func(ctx context.Context) (float64, error) {
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()
 		errs := make([]error, len(emails))
-		var crowd sync.WaitGroup
+		var logins sync.WaitGroup
 		for i, email := range emails {
-			crowd.Go(func() {
+			logins.Go(func() {
 				for errs[i] == nil {
 					errs[i] = logIn(ctx, logging, sys.TenantURL("bench-load", loginPath), email)
 				}
@@ -51,7 +53,7 @@ var crowd = measure{name: "load", goal: 3, atMost: true, unit: "ms p99", prepare
 		}
 		ms, err := idle(ctx)
 		stop()
-		crowd.Wait()
+		logins.Wait()
 		return ms, errors.Join(append(errs, err)...)
 	}
 	return busy, idle, nil
@@ -59,9 +61,9 @@ var crowd = measure{name: "load", goal: 3, atMost: true, unit: "ms p99", prepare
 
 // p99 asks at a fixed pace and answers the 99th percentile in milliseconds.
 func p99(ctx context.Context, client *http.Client, url, token string) (float64, error) {
-	tick := time.NewTicker(crowdTick)
+	tick := time.NewTicker(besideTick)
 	defer tick.Stop()
-	n := int(crowdTime / crowdTick)
+	n := int(besideTime / besideTick)
 	took, errs := make([]float64, n), make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
