@@ -85,14 +85,14 @@ func Reserve(ctx context.Context, l *db.Lease, now time.Time, kind string, subje
 }
 
 // Clear forgets the failures of one kind, in the transaction of the success.
-func Clear(ctx context.Context, tx db.TenantTx, kind string, subject []byte, now time.Time) error {
-	return reset(ctx, tx, kind, subject, now)
+func Clear(ctx context.Context, tx db.TenantTx, kind string, subject []byte, _ time.Time) error {
+	return reset(ctx, tx, kind, subject)
 }
 
 // Sweep removes up to limit counters that nobody needs, and answers how many:
-// those of addresses without an account and those that are cleared, a day
-// after their last attempt. Failures against an account stay until a success
-// or a reset: waiting never buys more than [Max] guesses.
+// those of addresses without an account, a day after their last attempt.
+// Failures against an account stay until a success or a reset: waiting never
+// buys more than [Max] guesses.
 func Sweep(ctx context.Context, l *db.Lease, now time.Time, limit int) (int, error) {
 	return db.InTenant(ctx, l, func(tx db.TenantTx) (int, error) { return sweep(ctx, tx, now.Add(-idle), limit) })
 }

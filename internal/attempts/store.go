@@ -34,9 +34,10 @@ func save(ctx context.Context, tx db.TenantTx, c counter) error {
 	return nil
 }
 
-func reset(ctx context.Context, tx db.TenantTx, kind string, subject []byte, now time.Time) error {
-	_, err := tx.SQL().ExecContext(ctx, `
-		UPDATE login_counters SET failures = 0, blocked_until = NULL, updated_at = $3 WHERE subject_hash = $1 AND kind = $2`, subject, kind, now)
+// reset removes the row: an account that has logged in looks like an address
+// that nobody has tried.
+func reset(ctx context.Context, tx db.TenantTx, kind string, subject []byte) error {
+	_, err := tx.SQL().ExecContext(ctx, `DELETE FROM login_counters WHERE subject_hash = $1 AND kind = $2`, subject, kind)
 	if err != nil {
 		return fmt.Errorf("clear counter of %s: %w", kind, err)
 	}
@@ -48,7 +49,7 @@ func sweep(ctx context.Context, tx db.TenantTx, before time.Time, limit int) (in
 	r, err := tx.SQL().ExecContext(ctx, `
 		DELETE FROM login_counters WHERE id IN (
 			SELECT c.id FROM login_counters c
-			WHERE c.updated_at < $1 AND (c.failures = 0 OR NOT EXISTS (SELECT FROM users u WHERE u.id = c.user_id))
+			WHERE c.updated_at < $1 AND NOT EXISTS (SELECT FROM users u WHERE u.id = c.user_id)
 			ORDER BY c.updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, before, limit)
 	if err != nil {
 		return 0, fmt.Errorf("sweep counters: %w", err)
