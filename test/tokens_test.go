@@ -158,7 +158,7 @@ func TestAttack1_ForgedAccessTokensAreRandomBytes(t *testing.T) {
 		"edited claims, the old signature":    edited(f, access),
 		"a signature too short":               access[:len(access)-4],
 		"a fourth part":                       access + ".x",
-		"standard base64":                     strings.ReplaceAll(access, ".", ".=") + "==",
+		"padded":                              access + "=",
 		"dots, as many as a header may carry": strings.Repeat(".", 16_000),
 	}
 	ctx := within(t, 2*time.Minute)
