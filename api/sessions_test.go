@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// login opens one more session of a person's from a device.
-func (o *org) login(t *testing.T, email, userAgent string) object {
+// loginFrom opens one more session of a person's from a device.
+func (o *org) loginFrom(t *testing.T, email, userAgent string) object {
 	t.Helper()
 	return o.ask(t, person{}, "POST", "/v1/auth/login", object{"email": email, "password": goodPassword}, "User-Agent", userAgent).object(t, http.StatusOK)
 }
@@ -31,7 +31,7 @@ func TestSessions_OnesOwnAreListedWithDeviceAndLastUse(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
 	other := o.join(t, "ada")
-	phone := o.login(t, other.email, "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1")
+	phone := o.loginFrom(t, other.email, "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile/15E148 Safari/604.1")
 	found := o.sessions(t, other, "")
 	require.Len(t, found, 2, "the owner's session is not Ada's")
 	require.Equal(t, true, found[0]["current"])
@@ -59,7 +59,7 @@ func TestSessions_OnesOwnAreListedWithDeviceAndLastUse(t *testing.T) {
 func TestSessions_ARevokedOneIsRefusedFromTheNextRequestOn(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
-	second := o.login(t, o.owner.email, "curl/8")
+	second := o.loginFrom(t, o.owner.email, "curl/8")
 	access := person{token: second["access_token"].(string)}
 	require.Equal(t, http.StatusOK, o.ask(t, access, "GET", "/v1/me", nil).status)
 	path := "/v1/sessions/" + second["session_id"].(string) + ":revoke"
@@ -100,11 +100,11 @@ func TestSessions_RevokeAllSparesTheOneThatCallsAndHappensOnce(t *testing.T) {
 	ada := o.join(t, "ada")
 	var others []object
 	for range 3 {
-		others = append(others, o.login(t, o.owner.email, "curl/8"))
+		others = append(others, o.loginFrom(t, o.owner.email, "curl/8"))
 	}
 	first := o.ask(t, o.owner, "POST", "/v1/sessions:revokeAll", object{}, "Idempotency-Key", "sign-out-everywhere-1")
 	require.EqualValues(t, 3, first.object(t, http.StatusOK)["revoked"])
-	o.login(t, o.owner.email, "curl/8")
+	o.loginFrom(t, o.owner.email, "curl/8")
 	again := o.ask(t, o.owner, "POST", "/v1/sessions:revokeAll", object{}, "Idempotency-Key", "sign-out-everywhere-1")
 	require.EqualValues(t, 3, again.object(t, http.StatusOK)["revoked"], "the first answer")
 	require.Len(t, o.sessions(t, o.owner, ""), 2, "the session opened since then lives")

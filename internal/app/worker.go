@@ -11,6 +11,7 @@ import (
 	"tenantry/internal/auth"
 	"tenantry/internal/config"
 	"tenantry/internal/db"
+	"tenantry/internal/expiry"
 	"tenantry/internal/invitations"
 	"tenantry/internal/lifecycle"
 	"tenantry/internal/magiclink"
@@ -63,7 +64,7 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 		Fleet: &activities.Fleet{
 			Active: tenants.New(b.central, b.now, b.bell).ActiveAfter, Lease: b.router.Lease, Drain: mails.DrainTenant,
 			Expire: func(ctx context.Context, l *db.Lease, limit int) (int, error) {
-				return db.SweepTenantMarks(ctx, l, b.now(), limit)
+				return expired(ctx, l, b.now(), limit)
 			},
 			ExpireCentral: func(ctx context.Context, limit int) (int, error) {
 				return db.SweepCentralMarks(ctx, b.central, b.now(), limit)
@@ -79,6 +80,9 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 		func(ctx context.Context) error { return w.Run(ctx) },
 		func(ctx context.Context) error { return serve(ctx, log, "worker", c.WorkerAddr, b.health(w.Ready)) })
 }
+
+// expired is all that the nightly pass deletes at a tenant.
+var expired = expiry.Each(db.SweepTenantMarks, expiry.Sweep)
 
 func newMailer(b *base, c config.Config) (*mailer.Mailer, error) {
 	sender, err := mail.NewSender(c.SMTPURL.Reveal(), c.MailFrom.String())

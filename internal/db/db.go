@@ -114,6 +114,12 @@ func InTenant[R any](ctx context.Context, l *Lease, fn func(TenantTx) (R, error)
 	return inTenant(ctx, l, nil, fn)
 }
 
+// InTenantUnmarked is InTenant for what writes nothing that a relay must see:
+// it leaves no outbox mark.
+func InTenantUnmarked[R any](ctx context.Context, l *Lease, fn func(TenantTx) (R, error)) (R, error) {
+	return inTenant(ctx, l, nil, fn)
+}
+
 // InTenantRead runs fn in a read-only transaction on one snapshot.
 func InTenantRead[R any](ctx context.Context, l *Lease, fn func(TenantTx) (R, error)) (R, error) {
 	return inTenant(ctx, l, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}, fn)
