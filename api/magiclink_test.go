@@ -22,7 +22,7 @@ type asked struct{ id, code, page string }
 func (o *org) askForLink(t *testing.T, email string) asked {
 	t.Helper()
 	o.later(t)
-	a := o.ask(t, person{}, "POST", "/v1/auth/magic-link", object{"email": email, "code_challenge": challengeOf(verifier)})
+	a := o.ask(t, person{}, "POST", "/v1/auth/magic-link", object{"email": email, "code_challenge": s256(verifier)})
 	r := asked{id: a.get(t, http.StatusOK, "request_id"), code: a.get(t, http.StatusOK, "confirmation_code")}
 	r.page = o.link(t, o.id, email)
 	require.True(t, strings.HasPrefix(r.page, "/m/magic?"), r.page)
@@ -142,7 +142,7 @@ func TestMagicLink_OpensNothingWithoutTheSecondFactorAndNothingThatIsLocked(t *t
 func TestMagicLink_EndsInTime(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
-	body := object{"email": "jo@acme.example", "code_challenge": challengeOf(verifier)}
+	body := object{"email": "jo@acme.example", "code_challenge": s256(verifier)}
 	o.ask(t, person{}, "POST", "/v1/auth/magic-link", body).refused(t, http.StatusBadRequest, "MAGIC_LINK_UNAVAILABLE")
 	o.offer(t)
 	jo := o.join(t, "jo")

@@ -133,7 +133,7 @@ func TestReset_AnswersAlikeAndMailsOnlyWhoeverHasAnAccount(t *testing.T) {
 	o.ask(t, person{}, "POST", "/v1/auth/register", object{"name": "U", "email": "unverified@acme.example", "password": goodPassword})
 	o.drain(t)
 	o.offer(t)
-	for path, extra := range map[string]object{"/v1/auth/request-password-reset": {}, "/v1/auth/magic-link": {"code_challenge": challengeOf(verifier)}} {
+	for path, extra := range map[string]object{"/v1/auth/request-password-reset": {}, "/v1/auth/magic-link": {"code_challenge": s256(verifier)}} {
 		var first string
 		for _, email := range []string{known.email, gone.email, locked.email, "unverified@acme.example", "nobody@acme.example", "  KNOWN@acme.example"} {
 			before := len(o.mailbox.Messages(email))

@@ -8,12 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refresh answers a person's next access token.
-func (o *org) refresh(t *testing.T, token string) answer {
-	t.Helper()
-	return o.ask(t, person{}, "POST", "/v1/auth/refresh", object{"refresh_token": token})
-}
-
 // Planted: recent that looks at the level alone; at the age alone.
 func TestStepUp_SensitiveCallsWantARecentAuthenticationAtTheHighestLevel(t *testing.T) {
 	t.Parallel()
