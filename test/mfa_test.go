@@ -30,8 +30,8 @@ type account struct {
 	*systest.System
 	order systest.Order
 	phone phone
-	// enrolled is when, and the code of the step before, with which the factor
-	// was confirmed: two newer ones are good by then.
+	// enrolled is when the factor was confirmed, first the code that did it, of
+	// the step before: two newer ones are good at that moment.
 	enrolled time.Time
 	first    string
 	backup   []string
@@ -44,13 +44,25 @@ func secured(t *testing.T, s *systest.System, slug string) account {
 	_, token := tenant(t, s, a.order)
 	var made struct{ Secret string }
 	require.NoError(t, a.ok(t, "/v1/me/totp", token, map[string]string{}).JSON(&made))
-	a.phone, a.enrolled = phone{made.Secret}, time.Now()
-	a.first = a.phone.code(t, a.enrolled, -1)
-	var done struct {
-		BackupCodes []string `json:"backup_codes"`
+	a.phone = phone{made.Secret}
+	// A step may end on the way: then the code is one too old, and the next
+	// try has a whole step before it.
+	for range 3 {
+		a.enrolled = time.Now()
+		a.first = a.phone.code(t, a.enrolled, -1)
+		out := a.post(t, "/v1/me/totp:confirm", token, map[string]string{"code": a.first})
+		if out.Reason() == "FACTOR_CODE_INVALID" {
+			continue
+		}
+		require.Equal(t, http.StatusOK, out.Status, out.String())
+		var done struct {
+			BackupCodes []string `json:"backup_codes"`
+		}
+		require.NoError(t, out.JSON(&done))
+		a.backup = done.BackupCodes
+		return a
 	}
-	require.NoError(t, a.ok(t, "/v1/me/totp:confirm", token, map[string]string{"code": a.first}).JSON(&done))
-	a.backup = done.BackupCodes
+	require.Fail(t, "no code of the step before was taken")
 	return a
 }
 
@@ -178,6 +190,11 @@ func TestMFA_OfFiftyOneSucceeds(t *testing.T) {
 	one("a challenge and its code", func(int) map[string]string {
 		return map[string]string{"challenge_token": challenge, "totp_code": a.phone.code(t, a.enrolled, 0)}
 	})
+	// The losers were counted as wrong: without this the next are told to wait.
+	database, err := systest.Value[string](ctx, s, "", `SELECT database_name FROM tenants WHERE slug = $1`, a.order.Slug)
+	require.NoError(t, err)
+	_, err = systest.Value[int64](ctx, s, database, `WITH gone AS (DELETE FROM login_counters RETURNING 1) SELECT count(*) FROM gone`)
+	require.NoError(t, err)
 	challenges := []string{a.challenge(t), a.challenge(t), a.challenge(t), a.challenge(t), a.challenge(t)}
 	one("a backup code at five challenges", func(i int) map[string]string {
 		return map[string]string{"challenge_token": challenges[i%5], "backup_code": a.backup[4]}
