@@ -207,7 +207,7 @@ func (f *fake) defaultPages() pages.Deps {
 		Recovery: pages.Recovery{
 			CheckReset: check, CheckEmailChange: check, CheckEmailUndo: check, CheckNotMe: check,
 			ConfirmEmailChange: act, UndoEmailChange: act, ReportNotMe: act,
-			ResetPassword: func(ctx context.Context, l *db.Lease, in recovery.ResetInput, m auth.Meta) error {
+			ResetPassword: func(ctx context.Context, l *db.Lease, _ tenants.Entry, in recovery.ResetInput, m auth.Meta) error {
 				return act(ctx, l, in.Token, m)
 			},
 		},

@@ -132,10 +132,10 @@ func TestOneTimeValues_OfRecoveryRedeemOnce(t *testing.T) {
 	once("/v1/auth/undo-email-change", map[string]string{"token": token(person, "/m/email-undo")})
 	once("/v1/auth/not-me", map[string]string{"token": notMe})
 	settled(t, s, op.TenantID)
-	require.Len(t, secured(s, person), 2, "one mail for each time the account was locked down")
+	require.Len(t, lockDownMails(s, person), 2, "one mail for each time the account was locked down")
 }
 
-func secured(s *systest.System, to string) (out []string) {
+func lockDownMails(s *systest.System, to string) (out []string) {
 	for _, m := range s.Mailbox.Messages(to) {
 		if strings.Contains(m.Subject, "is locked until you choose") {
 			out = append(out, m.Subject)

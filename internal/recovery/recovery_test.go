@@ -1,41 +1,11 @@
 package recovery
 
 import (
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"tenantry/internal/apperr"
 )
-
-func TestCheckPassword_EightCharactersAreEnoughOnlyBesideASecondFactor(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		password     string
-		secondFactor bool
-		short        bool
-		reason       string
-	}{
-		{"fourteen chars", false, false, "PASSWORD_TOO_SHORT"},
-		{"fifteen chars !", false, false, ""},
-		{"fourteen chars", true, true, ""},
-		{"fifteen chars !", true, false, ""},
-		{"8 chars!", true, true, ""},
-		{"7 chars", true, false, "PASSWORD_TOO_SHORT"},
-		{"😀😀😀😀😀😀😀😀", true, true, ""},
-		{strings.Repeat("x", 201), true, false, "PASSWORD_TOO_LONG"},
-		{strings.Repeat("x", 1000), false, false, "PASSWORD_TOO_LONG"},
-	} {
-		short, err := checkPassword(tt.password, tt.secondFactor)
-		require.Equal(t, tt.reason != "", err != nil, tt.password)
-		if err != nil {
-			require.Equal(t, tt.reason, apperr.ReasonOf(err), tt.password)
-		}
-		require.Equal(t, tt.short, short, tt.password)
-	}
-}
 
 func TestChange_WaitsAndIsUndoableInItsTime(t *testing.T) {
 	t.Parallel()
