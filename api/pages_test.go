@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"tenantry/api/pages"
 	"tenantry/internal/apperr"
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
@@ -70,7 +71,7 @@ func with(fields url.Values, pairs ...string) url.Values {
 func TestPages_GETAndHEADConsumeNothingAndPOSTActs(t *testing.T) {
 	t.Parallel()
 	f := setup(t)
-	for _, path := range []string{invitationPage, verifyPage} {
+	for _, path := range pages.Paths {
 		head := f.do(t, call{method: "HEAD", host: acmeHost, path: path + "?token=" + goodLink})
 		require.Equal(t, http.StatusOK, head.status)
 		f.open(t, path)
@@ -87,7 +88,46 @@ func TestPages_GETAndHEADConsumeNothingAndPOSTActs(t *testing.T) {
 	require.Contains(t, a.body, "Log in")
 	require.Contains(t, a.body, `href="https://app.acme.example/start"`)
 	require.EqualValues(t, 2, f.effects.Load())
+
+	for i, path := range []string{"/m/reset", "/m/email", "/m/email-undo", "/m/not-me"} {
+		a = f.submit(t, path, with(f.open(t, path), "password", goodPassword), nil)
+		require.Equal(t, http.StatusOK, a.status, a.body)
+		require.EqualValues(t, 3+i, f.effects.Load())
+		// Only where logging in comes next, the page leads there.
+		require.Equal(t, path == "/m/reset" || path == "/m/email", strings.Contains(a.body, "app.acme.example"), path)
+	}
+	a = f.submit(t, "/m/magic", with(f.open(t, "/m/magic"), "act", "here"), nil)
+	require.Equal(t, http.StatusSeeOther, a.status, a.body)
+	require.Equal(t, "https://app.acme.example/start?code=c", a.header.Get("Location"))
+	require.Equal(t, "no-referrer", a.header.Get("Referrer-Policy"))
+	require.Equal(t, "no-store", a.header.Get("Cache-Control"))
 	require.Zero(t, f.leases.Load(), "every lease came back")
+}
+
+// The redirect of a form is held against form-action: the page of a magic link
+// names the application and every other page names nobody.
+func TestPages_OnlyTheMagicLinkMayLeadToTheApplication(t *testing.T) {
+	t.Parallel()
+	for app, want := range map[string]string{
+		"https://app.acme.example/start":  "form-action 'self' https://app.acme.example; ",
+		"http://localhost:3000/a?b=c":     "form-action 'self' http://localhost:3000; ",
+		"":                                "form-action 'self'; ",
+		"https://a.example;script-src */": "form-action 'self'; ",
+		"https://*/":                      "form-action 'self'; ",
+	} {
+		f := setup(t, func(f *fake) {
+			f.wiring.pages.AppURL = func(context.Context, *db.Lease) (string, error) { return app, nil }
+		})
+		for _, path := range pages.Paths {
+			a := f.do(t, call{method: "GET", host: acmeHost, path: path + "?token=" + goodLink})
+			policy := a.header.Get("Content-Security-Policy")
+			if path != "/m/magic" {
+				require.Contains(t, policy, "form-action 'self'; ", path)
+				continue
+			}
+			require.Contains(t, policy, want, app)
+		}
+	}
 }
 
 func TestPages_CarryStrictHeadersAndOnlyTheirOwnStyle(t *testing.T) {

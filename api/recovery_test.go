@@ -230,7 +230,8 @@ func TestChangePassword_KeepsTheSessionAndEndsTheOthers(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
 	jo := o.join(t, "jo")
-	other := person{token: o.logIn(t, o.host, jo.email)}
+	elsewhere := o.login(t, jo.email, goodPassword)
+	other := person{token: elsewhere.get(t, http.StatusOK, "access_token")}
 	mine := o.login(t, jo.email, goodPassword)
 	me := person{token: mine.get(t, http.StatusOK, "access_token")}
 	link := tokenOf(o.resetLink(t, jo.email))
@@ -245,6 +246,8 @@ func TestChangePassword_KeepsTheSessionAndEndsTheOthers(t *testing.T) {
 	}
 	a = o.ask(t, person{}, "POST", "/v1/auth/refresh", object{"refresh_token": mine.get(t, http.StatusOK, "refresh_token")})
 	require.Equal(t, http.StatusOK, a.status, "the session goes on")
+	a = o.ask(t, person{}, "POST", "/v1/auth/refresh", object{"refresh_token": elsewhere.get(t, http.StatusOK, "refresh_token")})
+	a.refused(t, http.StatusUnauthorized, "REFRESH_INVALID")
 	o.login(t, jo.email, goodPassword).refused(t, http.StatusUnauthorized, "LOGIN_FAILED")
 	require.Equal(t, http.StatusOK, o.login(t, jo.email, newPassword).status)
 	o.ask(t, person{}, "POST", "/v1/auth/reset-password", object{"token": link, "password": goodPassword}).refused(t, http.StatusBadRequest, "TOKEN_INVALID")

@@ -42,6 +42,7 @@ import (
 	"tenantry/internal/invitations"
 	"tenantry/internal/operations"
 	"tenantry/internal/operators"
+	"tenantry/internal/recovery"
 	"tenantry/internal/secrets"
 	"tenantry/internal/tenants"
 )
@@ -198,7 +199,27 @@ func (f *fake) defaultPages() pages.Deps {
 		}
 		return nil
 	}
+	act := func(ctx context.Context, l *db.Lease, token string, _ auth.Meta) error {
+		f.effects.Add(1)
+		return check(ctx, l, token)
+	}
 	return pages.Deps{
+		Recovery: pages.Recovery{
+			CheckReset: check, CheckEmailChange: check, CheckEmailUndo: check, CheckNotMe: check,
+			ConfirmEmailChange: act, UndoEmailChange: act, ReportNotMe: act,
+			ResetPassword: func(ctx context.Context, l *db.Lease, _ tenants.Entry, in recovery.ResetInput, m auth.Meta) error {
+				return act(ctx, l, in.Token, m)
+			},
+		},
+		MagicLinks: pages.MagicLinks{
+			Check: check,
+			Approve: func(ctx context.Context, l *db.Lease, token, _ string, m auth.Meta) error {
+				return act(ctx, l, token, m)
+			},
+			Continue: func(ctx context.Context, l *db.Lease, token string, m auth.Meta) (string, error) {
+				return "https://app.acme.example/start?code=c", act(ctx, l, token, m)
+			},
+		},
 		URLs: tenants.NewURLs(&url.URL{Scheme: "http", Host: centralHost}), Now: clock.System,
 		CheckInvitation: check, CheckVerification: check,
 		AcceptInvitation: func(ctx context.Context, l *db.Lease, _ tenants.Entry, in invitations.AcceptInput, _ auth.Meta) (ids.User, error) {
@@ -211,11 +232,8 @@ func (f *fake) defaultPages() pages.Deps {
 			f.effects.Add(1)
 			return ids.User{}, nil
 		},
-		VerifyEmail: func(ctx context.Context, l *db.Lease, token string, _ auth.Meta) error {
-			f.effects.Add(1)
-			return check(ctx, l, token)
-		},
-		AppURL: func(context.Context, *db.Lease) (string, error) { return "https://app.acme.example/start", nil },
+		VerifyEmail: act,
+		AppURL:      func(context.Context, *db.Lease) (string, error) { return "https://app.acme.example/start", nil },
 	}
 }
 

@@ -48,6 +48,7 @@ func TestBrowser_EveryPageWorksInTwoLanguages(t *testing.T) {
 		}},
 		{"de", map[string]string{
 			"/m/invitation": "Einladung annehmen", "/m/verify": "E-Mail-Adresse bestätigen", "/m/reset": "Neues Passwort wählen", "/m/magic": "Anmelden",
+			//nolint:misspell // German
 			"/m/email": "Neue Adresse bestätigen", "/m/email-undo": "Adressänderung rückgängig machen", "/m/not-me": "Das war ich nicht", "gone": "Dieser Link ist nicht mehr gültig",
 		}},
 	} {

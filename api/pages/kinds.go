@@ -52,6 +52,8 @@ type kind struct {
 	title, intro, submit, done, next string
 	// login shows the way to the application in the end.
 	login bool
+	// grave locks an account: its button looks so.
+	grave bool
 	check func(*Pages) Look
 	act   action
 }
@@ -94,12 +96,12 @@ var kinds = map[string]kind{
 		act:   confirming(func(p *Pages) Act { return p.Recovery.ConfirmEmailChange }),
 	},
 	recovery.EmailUndoPage: {
-		form: "confirm", title: "undo.title", intro: "undo.intro", submit: "undo.submit", done: "undo.done", next: "undo.next",
+		form: "confirm", title: "undo.title", intro: "undo.intro", submit: "undo.submit", done: "undo.done", next: "undo.next", grave: true,
 		check: func(p *Pages) Look { return p.Recovery.CheckEmailUndo },
 		act:   confirming(func(p *Pages) Act { return p.Recovery.UndoEmailChange }),
 	},
 	notices.NotMePage: {
-		form: "confirm", title: "notme.title", intro: "notme.intro", submit: "notme.submit", done: "notme.done", next: "notme.next",
+		form: "confirm", title: "notme.title", intro: "notme.intro", submit: "notme.submit", done: "notme.done", next: "notme.next", grave: true,
 		check: func(p *Pages) Look { return p.Recovery.CheckNotMe },
 		act:   confirming(func(p *Pages) Act { return p.Recovery.ReportNotMe }),
 	},

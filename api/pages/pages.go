@@ -60,6 +60,8 @@ type view struct {
 	// Form is the kind of form: "invitation", "reset", "magic", "confirm" for a
 	// button alone, or none. Intro stands above it, Submit on its button.
 	Form, Intro, Submit string
+	// Grave is a form that locks an account.
+	Grave bool
 	// Action is the form's path, Token the link's, FormToken ours.
 	Action, Token, FormToken string
 	Name                     string
@@ -190,7 +192,7 @@ func (p *Pages) Trouble(w http.ResponseWriter, r *http.Request, status int, e *a
 
 func (p *Pages) form(r *http.Request, k kind, token string) view {
 	v := blank(r)
-	v.Form, v.Title, v.Intro, v.Submit = k.form, v.Text(k.title), v.Text(k.intro), v.Text(k.submit)
+	v.Form, v.Grave, v.Title, v.Intro, v.Submit = k.form, k.grave, v.Text(k.title), v.Text(k.intro), v.Text(k.submit)
 	v.MinPassword = strconv.Itoa(auth.MinPassword)
 	if k.form == "reset" {
 		v.MinPassword = strconv.Itoa(auth.MinPasswordBesideFactor) // whether a second factor is there, the answer says

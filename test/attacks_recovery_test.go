@@ -1,0 +1,175 @@
+package test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"tenantry/internal/mailbox"
+	"tenantry/internal/systest"
+)
+
+// TestAttack_APoisonedHostMovesNoLink is attack 8 of the security baseline.
+// Proven against a planted bug: with the mailer's base URL taken from a mail
+// row that the request's Host had filled, each call below mailed a link to
+// evil.example.
+func TestAttack_APoisonedHostMovesNoLink(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	ctx := within(t, 3*time.Minute)
+	o := systest.NewOrder("poisoned").Open()
+	_, owner := tenant(t, s, o)
+	settings(t, s, o.Slug, owner, map[string]any{"app_url": "https://app.poisoned.example"})
+	ours, err := url.Parse(s.TenantURL(o.Slug, "/"))
+	require.NoError(t, err)
+	person := func(name string) string { return name + "@poisoned.example" }
+	for _, name := range []string{"known", "changing"} {
+		register(t, s, o.Slug, person(name))
+		link, err := s.Link(ctx, person(name), "/m/verify")
+		require.NoError(t, err)
+		_, err = s.Confirm(ctx, link)
+		require.NoError(t, err)
+	}
+	access, err := s.Login(ctx, o.Slug, person("changing"), password)
+	require.NoError(t, err)
+	member := roleOf(t, s, o.Slug, owner, "member")
+	mailed := len(s.Mailbox.Messages(""))
+
+	calls := []struct {
+		path, bearer string
+		body         map[string]any
+		to, page     string
+	}{
+		{"/v1/auth/register", "", map[string]any{"name": "N", "email": person("new"), "password": password}, person("new"), "/m/verify"},
+		{"/v1/auth/resend-verification", "", map[string]any{"email": person("new")}, person("new"), "/m/verify"},
+		{"/v1/auth/request-password-reset", "", map[string]any{"email": person("known")}, person("known"), "/m/reset"},
+		{"/v1/auth/magic-link", "", map[string]any{"email": person("known"), "code_challenge": challengeOf(verifier)}, person("known"), "/m/magic"},
+		{"/v1/me:changeEmail", access, map[string]any{"email": person("changed")}, person("changed"), "/m/email"},
+		{"/v1/invitations", owner, map[string]any{"email": person("guest"), "role_ids": []string{member}}, person("guest"), "/m/invitation"},
+		{"/v1/me:changePassword", access, map[string]any{"password": password + "!"}, person("changing"), "/m/not-me"},
+	}
+	for _, c := range calls {
+		sendPoisoned(t, s, o.Slug, c.path, c.bearer, c.body)
+	}
+	for _, c := range calls {
+		_, err := s.Link(ctx, c.to, c.page)
+		require.NoError(t, err, c.path)
+	}
+	for _, m := range s.Mailbox.Messages("")[mailed:] {
+		if strings.HasSuffix(m.To[0], "@poisoned.example") {
+			requireOurs(t, m, ours)
+		}
+	}
+}
+
+// sendPoisoned sends a call whose headers name another host. A Host that is not the
+// tenant's reaches no tenant; the tenant's own with poison beside it is served.
+func sendPoisoned(t *testing.T, s *systest.System, slug, path, bearer string, body map[string]any) {
+	t.Helper()
+	ctx := within(t, 30*time.Second)
+	for _, evil := range []string{"evil.example", slug + ".evil.example", slug + ".localhost.evil.example", "evil.example/" + slug, slug + ".localhost@evil.example"} {
+		a, err := s.Do(ctx, systest.Request{Method: http.MethodPost, URL: s.TenantURL(slug, path), Host: evil, Body: encode(t, body), Header: headers(bearer, nil)})
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, a.Status, 400, "%s as %s: %s", path, evil, a)
+		require.Less(t, a.Status, 500, "%s as %s: %s", path, evil, a)
+	}
+	a, err := s.Do(ctx, systest.Request{Method: http.MethodPost, URL: s.TenantURL(slug, path), Body: encode(t, body), Header: headers(bearer, map[string]string{
+		"X-Forwarded-Host": "evil.example", "X-Forwarded-Server": "evil.example", "Forwarded": "host=evil.example;proto=https", "X-Host": "evil.example",
+		"X-Original-Host": "evil.example", "X-Rewrite-Url": "https://evil.example/", "X-Forwarded-Proto": "gopher", "Origin": "https://evil.example", "Referer": "https://evil.example/",
+	})})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, a.Status, "%s: %s", path, a)
+	require.NotContains(t, a.String(), "evil.example")
+}
+
+func headers(bearer string, more map[string]string) http.Header {
+	h := http.Header{"Content-Type": {"application/json"}}
+	if bearer != "" {
+		h.Set("Authorization", "Bearer "+bearer)
+	}
+	for name, value := range more {
+		h.Set(name, value)
+	}
+	return h
+}
+
+func requireOurs(t *testing.T, m mailbox.Message, ours *url.URL) {
+	t.Helper()
+	require.NotContains(t, m.Text+m.HTML+m.Subject, "evil.example")
+	require.NotEmpty(t, m.Links, m.Subject)
+	for _, link := range m.Links {
+		u, err := url.Parse(link)
+		require.NoError(t, err)
+		require.Equal(t, ours.Scheme+"://"+ours.Host, u.Scheme+"://"+u.Host, "%s: %s", m.Subject, link)
+	}
+}
+
+// TestAttack_MailIsNoSecondFactor is attack 7: whoever reads an account's mail
+// sets its password and redeems its magic link, and still has no session.
+// Proven against planted bugs: Admit ignoring the second factor of a magic
+// link, and a reset that clears it, each turned it red.
+func TestAttack_MailIsNoSecondFactor(t *testing.T) {
+	t.Parallel()
+	s := shared(t)
+	ctx := within(t, 2*time.Minute)
+	o := systest.NewOrder("two-factors").Open()
+	op, owner := tenant(t, s, o)
+	settings(t, s, o.Slug, owner, map[string]any{"app_url": "https://app.two-factors.example"})
+	database, err := systest.Value[string](ctx, s, "", `SELECT database_name FROM tenants WHERE id = $1`, op.TenantID)
+	require.NoError(t, err)
+	victim := o.OwnerEmail
+	_, err = systest.Value[bool](ctx, s, database, `UPDATE users SET second_factor = true WHERE email = $1 RETURNING second_factor`, victim)
+	require.NoError(t, err)
+	sessions := func() int64 {
+		n, err := systest.Value[int64](ctx, s, database, `SELECT count(*) FROM sessions WHERE revoked_at IS NULL`)
+		require.NoError(t, err)
+		return n
+	}
+	post := func(path string, body any) systest.Answer {
+		a, err := s.Post(ctx, o.Slug, path, "", body)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, a.Status, a.String())
+		return a
+	}
+	challenged := func(a systest.Answer) {
+		t.Helper()
+		var got struct {
+			AccessToken  string `json:"access_token"`
+			RefreshToken string `json:"refresh_token"`
+			Challenge    struct{ Token string }
+		}
+		require.NoError(t, a.JSON(&got))
+		require.NotEmpty(t, got.Challenge.Token, a.String())
+		require.Empty(t, got.AccessToken+got.RefreshToken)
+		bearer, err := s.Get(ctx, o.Slug, "/v1/me", got.Challenge.Token)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnauthorized, bearer.Status, "a challenge opens nothing")
+	}
+
+	post("/v1/auth/request-password-reset", map[string]string{"email": victim})
+	link, err := s.Link(ctx, victim, "/m/reset")
+	require.NoError(t, err)
+	token, err := systest.Token(link)
+	require.NoError(t, err)
+	a := post("/v1/auth/reset-password", map[string]string{"token": token, "password": "the attacker's own password"})
+	require.JSONEq(t, `{}`, string(a.Body), "no session comes with a reset")
+	require.Zero(t, sessions(), "and the owner's have ended")
+	challenged(post("/v1/auth/login", map[string]string{"email": victim, "password": "the attacker's own password"}))
+
+	post("/v1/auth/magic-link", map[string]string{"email": victim, "code_challenge": challengeOf(verifier)})
+	link, err = s.Link(ctx, victim, "/m/magic")
+	require.NoError(t, err)
+	form, err := s.OpenPage(ctx, link)
+	require.NoError(t, err)
+	form.Fields.Set("act", "here")
+	a, err = s.Submit(ctx, form)
+	require.NoError(t, err)
+	to, err := url.Parse(a.Header.Get("Location"))
+	require.NoError(t, err)
+	challenged(post("/v1/auth/exchange-code", map[string]string{"code": to.Query().Get("code"), "code_verifier": verifier}))
+	require.Zero(t, sessions())
+}
