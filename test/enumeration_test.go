@@ -132,8 +132,10 @@ func TestPasswords_BadOnesAreRefusedClearly(t *testing.T) {
 	s := shared(t)
 	ctx := within(t, 2*time.Minute)
 	o := systest.NewOrder("spelled").Open()
-	o.Settings["password_words"] = []string{"nordstern"}
-	newGuessed(t, s, o)
+	_, owner := tenant(t, s, o)
+	a, err := s.Call(ctx, http.MethodPatch, s.TenantURL(o.Slug, "/v1/settings"), owner, map[string]any{"password_words": map[string]any{"values": []string{"nordstern"}}, "version": 1})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, a.Status, a.String())
 	for password, want := range map[string]struct {
 		status int
 		reason string
