@@ -57,7 +57,7 @@ bench: devstack ## measurements (ONLY=name for one)
 	$(DEVSTACK) run -- go run ./cmd/bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .PHONY: load
-load: devstack $(BIN)/.k6-$(K6_VERSION) ## k6 with thresholds on a system of its own (SCRIPT=login|mfa|me|list|search|update, ARGS=)
+load: devstack $(BIN)/.k6-$(K6_VERSION) ## k6 with thresholds on a system of its own (SCRIPT=login|mfa|refresh|me|list|search|update, ARGS=)
 	$(DEVSTACK) run -- go run ./cmd/loadtest --k6 $(BIN)/k6 $(ARGS) $(or $(SCRIPT),me)
 
 .PHONY: crash

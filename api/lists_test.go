@@ -287,7 +287,7 @@ func restPath(m *method) string {
 	return "/v1/" + map[string]string{
 		"ListUsers": "users", "ListTenants": "tenants", "ListOperations": "operations", "ListHookSources": "hook-sources", "ListOperatorKeys": "operator-keys",
 		"ListRoles": "roles", "ListInvitations": "invitations", "ListApiKeys": "api-keys", "ListServiceAccounts": "service-accounts",
-		"ListSessions": "sessions",
+		"ListSessions":     "sessions",
 		"ListFactorResets": "factor-resets",
 	}[string(m.desc.Name())]
 }

@@ -200,8 +200,11 @@ func TestKeyRotation_FailsNoRequest(t *testing.T) {
 		}))
 		require.Zero(t, l.signed(host, next), "published, it does not sign yet")
 	}
-	p.exec(t, `UPDATE signing_keys SET retired_at = now() + interval '3 seconds', expires_at = now() + interval '3 seconds 12 minutes' WHERE retired_at IS NOT NULL`)
-	p.exec(t, `UPDATE signing_keys SET activates_at = now() + interval '3 seconds' WHERE retired_at IS NULL`)
+	// All moments of the change come earlier by the same time: the order is the product's.
+	p.exec(t, `
+		WITH next AS (SELECT activates_at - now() - interval '3 seconds' AS d FROM signing_keys WHERE retired_at IS NULL)
+		UPDATE signing_keys SET retired_at = retired_at - d, expires_at = expires_at - d,
+			activates_at = CASE WHEN retired_at IS NULL THEN activates_at - d ELSE activates_at END FROM next`)
 	err = systest.Until(ctx, "both processes sign with the new key", func(context.Context) (bool, error) {
 		return l.signed(0, next) > 20 && l.signed(1, next) > 20, nil
 	})

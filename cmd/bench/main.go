@@ -35,7 +35,7 @@ type measure struct {
 // run answers one figure: a rate or a duration in the measure's unit.
 type run func(context.Context) (float64, error)
 
-var measures = []measure{provisioning, me, login, parallel, limiter, list, depth, search}
+var measures = []measure{provisioning, me, login, parallel, refresh, limiter, list, depth, search}
 
 func main() {
 	only := flag.String("only", "", "names of measures, comma separated; empty for all")

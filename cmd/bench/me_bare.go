@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenantry/internal/systest"
 )
@@ -14,24 +13,7 @@ import (
 // bareMe reads the rows of GET /v1/me in a plain pgx loop: session, account
 // and roles in one statement, on as many connections as there are loops.
 func bareMe(ctx context.Context, sys *systest.System, slug string) (run, error) {
-	database, err := systest.Value[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug = $1`, slug)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := sys.Connect(ctx, database)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := pgxpool.ParseConfig(conn.Config().ConnString())
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.Close(ctx); err != nil {
-		return nil, err
-	}
-	cfg.ConnConfig.Database = database
-	cfg.MaxConns = meWidth
-	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), cfg)
+	pool, err := barePool(ctx, sys, slug, meWidth)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tenantry/activities"
+	"tenantry/internal/attempts"
 	"tenantry/internal/auth"
 	"tenantry/internal/config"
 	"tenantry/internal/db"
@@ -82,7 +83,7 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 }
 
 // expired is all that the nightly pass deletes at a tenant.
-var expired = expiry.Each(db.SweepTenantMarks, expiry.Sweep)
+var expired = expiry.Each(db.SweepTenantMarks, expiry.Sweep, attempts.Sweep)
 
 func newMailer(b *base, c config.Config) (*mailer.Mailer, error) {
 	sender, err := mail.NewSender(c.SMTPURL.Reveal(), c.MailFrom.String())
