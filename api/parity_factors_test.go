@@ -132,7 +132,7 @@ var factorScenes = map[string]func(*testing.T, scene) proto.Message{
 		user, reset := s.lost(t)
 		// The person's rights are what only the two of them hold.
 		_, err := s.sql(t).Exec(t.Context(), `
-			WITH alone AS (INSERT INTO roles (id, name, permissions) VALUES (gen_random_uuid(), $2, '["tenant.manage","users.update","alone"]') RETURNING id)
+			WITH alone AS (INSERT INTO roles (id, name, permissions) VALUES (gen_random_uuid(), $2::text, jsonb_build_array('tenant.manage', 'users.update', $2::text)) RETURNING id)
 			INSERT INTO user_roles (user_id, role_id) SELECT u, alone.id FROM alone, unnest(ARRAY[$1::uuid, (SELECT requester_id FROM factor_resets WHERE id = $3)]) u`,
 			user, s.name, reset)
 		require.NoError(t, err)

@@ -15,6 +15,7 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/secrets"
+	"tenantry/internal/settings"
 	"tenantry/internal/tenants"
 	"tenantry/internal/testdb"
 )
@@ -39,7 +40,12 @@ func newRig(t *testing.T) rig {
 	require.NoError(t, err)
 	entry, err := tenants.NewDirectory(in.Central).ByID(t.Context(), tn.ID)
 	require.NoError(t, err)
-	return rig{lease: in.Lease(t, tn), entry: entry}
+	r := rig{lease: in.Lease(t, tn), entry: entry}
+	_, err = db.InTenant(t.Context(), r.lease, func(tx db.TenantTx) (struct{}, error) {
+		return struct{}{}, settings.Init(t.Context(), tx, time.Unix(0, 0), settings.Document{}.WithDefaults())
+	})
+	require.NoError(t, err)
+	return r
 }
 
 // service is a process: what it knows beside the database is lost with it.
