@@ -268,6 +268,7 @@ func TestKeyRotation_EmergencyEndsOldTokensAndNoSession(t *testing.T) {
 		for _, s := range sessions {
 			for host := range p.hosts {
 				asked := time.Since(done)
+				require.Less(t, asked, 30*time.Second, "the old key's tokens are still taken")
 				a, err := p.me(ctx, host, s.Access)
 				require.NoError(t, err)
 				if a.Status == http.StatusOK {
