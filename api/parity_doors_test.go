@@ -256,7 +256,7 @@ func (h heard) headers() map[string]string {
 	return out
 }
 
-var moments = regexp.MustCompile(`otpauth://[^"]+|[A-Z2-7]{32}|iVBOR[A-Za-z0-9+/=]+|\d\d(?:-[0-9A-Z]{4}){3}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+Z|tn[a-z]+_[A-Za-z0-9_-]{60,}|whsec_[A-Za-z0-9+/=]+|[A-Za-z0-9_-]{43,}|door[a-z]+`)
+var moments = regexp.MustCompile(`otpauth://[^"]+|[A-Z2-7]{32}|\b[0-9A-Z]{6}\b|iVBOR[A-Za-z0-9+/=]+|\d\d(?:-[0-9A-Z]{4}){3}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+Z|tn[a-z]+_[A-Za-z0-9_-]{60,}|whsec_[A-Za-z0-9+/=]+|[A-Za-z0-9_-]{43,}|door[a-z]+`)
 
 // mask hides what differs from call to call: ids, times, secrets, and the
 // names that a scene made for its door.
