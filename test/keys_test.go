@@ -172,8 +172,7 @@ func (l *load) caller(ctx context.Context, t *testing.T, p *pair, stop <-chan st
 // new key begins to sign three seconds later instead of five minutes, which is
 // still longer than a process's view is old.
 //
-// Proven against: a key that signs at once, and an old key that ends when the
-// new one begins.
+// Proven against: a new key that signs as soon as it is published.
 func TestKeyRotation_FailsNoRequest(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "rotating")

@@ -169,8 +169,9 @@ func (s *tempest) effects(ctx context.Context, t *testing.T, k oneTime, v value)
 // TestOneTimeStorm_OfFiftyClientsOneSucceeds is attack 3 of the baseline, for
 // every kind. The long form is TENANTRY_TEST_ONETIME=200.
 //
-// Proven against: a redemption whose condition on used_at is gone, and a
-// refresh that does not lock its session.
+// Proven against: a refresh that does not lock its session. A redemption whose
+// condition on used_at is gone is caught beside package onetime: here the row
+// behind each link refuses a second one too.
 func TestOneTimeStorm_OfFiftyClientsOneSucceeds(t *testing.T) {
 	t.Parallel()
 	s := newTempest(t, "storm", systest.Options{})

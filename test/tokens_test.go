@@ -101,8 +101,7 @@ func (f forger) with(header, claims map[string]any) string {
 // TestAttack1_ForgedAccessTokensAreRandomBytes is attack 1 of the baseline.
 // Each is answered like bytes that are no token at all.
 //
-// Proven against: valid methods left out of the parser, and exp that is
-// optional.
+// Proven against: exp that is optional.
 func TestAttack1_ForgedAccessTokensAreRandomBytes(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
@@ -212,9 +211,8 @@ func same(t *testing.T, a systest.Answer) string {
 
 // TestAttack2_ATokenOfOneSortIsWorthNothingAsAnother is attack 2 of the
 // baseline: every token at every door but its own, as a bearer and in bodies.
-// None is used up by it.
-//
-// Proven against: a redemption that ignores the purpose.
+// None is used up by it. A redemption that ignores the purpose is caught beside
+// package onetime: here each door's own row refuses such a token too.
 func TestAttack2_ATokenOfOneSortIsWorthNothingAsAnother(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
