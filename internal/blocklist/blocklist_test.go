@@ -12,7 +12,7 @@ var context = []string{"Acme Rockets", "acme", "Zoë Müller-Lüdenscheidt", "zo
 
 func TestCommon_RefusesWhatIsGuessedFirst(t *testing.T) {
 	t.Parallel()
-	for _, p := range []string{"password", "letmein1", "iloveyou"} {
+	for _, p := range []string{"password", "letmein1", "iloveyou", "trustno1", "4815162342"} {
 		require.True(t, Common(p, 8, nil), p)
 	}
 	for why, passwords := range map[string][]string{
