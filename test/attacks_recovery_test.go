@@ -14,9 +14,7 @@ import (
 )
 
 // TestAttack_APoisonedHostMovesNoLink is attack 8 of the security baseline.
-// Proven against a planted bug: with the mailer's base URL taken from a mail
-// row that the request's Host had filled, each call below mailed a link to
-// evil.example.
+// Proven against a planted bug: a mailer that puts another base in front of its links.
 func TestAttack_APoisonedHostMovesNoLink(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
@@ -110,8 +108,7 @@ func requireOurs(t *testing.T, m mailbox.Message, ours *url.URL) {
 
 // TestAttack_MailIsNoSecondFactor is attack 7: whoever reads an account's mail
 // sets its password and redeems its magic link, and still has no session.
-// Proven against planted bugs: Admit ignoring the second factor of a magic
-// link, and a reset that clears it, each turned it red.
+// Proven against a planted bug: a magic link that counts as two factors.
 func TestAttack_MailIsNoSecondFactor(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
