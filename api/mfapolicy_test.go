@@ -46,12 +46,13 @@ func TestMFAPolicy_GraceThenAFactorInsideTheLogin(t *testing.T) {
 	ask("confirm", object{"code": "123456"}).refused(t, 400, "FACTOR_MISSING")
 	app := authenticator{ask("enroll", object{}).get(t, http.StatusOK, "secret")}
 	ask("confirm", object{"code": differs(app.code(t, o.server.now()))}).refused(t, 400, "FACTOR_CODE_INVALID")
-	done := ask("confirm", object{"code": app.code(t, o.server.now())})
+	used := app.code(t, o.server.now())
+	done := ask("confirm", object{"code": used})
 	require.EqualValues(t, 2, claims(t, done.get(t, http.StatusOK, "login.access_token"))["aal"])
 	require.Len(t, done.object(t, http.StatusOK)["backup_codes"], 10)
 	ask("confirm", object{"code": app.code(t, o.server.now())}).refused(t, 401, "CHALLENGE_INVALID")
 	ask("enroll", object{}).refused(t, 401, "CHALLENGE_INVALID")
-	o.verify(t, o.challenge(t, p.email), object{"totp_code": app.code(t, o.server.now())}).refused(t, 401, "MFA_FAILED")
+	o.verify(t, o.challenge(t, p.email), object{"totp_code": used}).refused(t, 401, "MFA_FAILED")
 	o.verify(t, o.challenge(t, p.email), object{"totp_code": app.code(t, o.server.now().Add(step))}).get(t, http.StatusOK, "refresh_token")
 }
 
