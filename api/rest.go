@@ -31,10 +31,13 @@ type restDoor struct {
 	mux    *runtime.ServeMux
 	client *connect.Client
 	verbs  []string
+	// whole are the paths without a variable, by verb and path: most requests,
+	// which need no search.
+	whole map[string]*match
 }
 
 func newRESTDoor(s *Server, server *connect.Server) (*restDoor, error) {
-	d := &restDoor{s: s, client: connect.NewClient(connectinprocess.New(server, connectinprocess.WithCopyFunc(copyREST)))}
+	d := &restDoor{s: s, client: connect.NewClient(connectinprocess.New(server, connectinprocess.WithCopyFunc(copyREST))), whole: map[string]*match{}}
 	d.mux = runtime.NewServeMux(
 		runtime.WithDisablePathLengthFallback(), runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithRoutingErrorHandler(func(context.Context, *runtime.ServeMux, runtime.Marshaler, http.ResponseWriter, *http.Request, int) {}),
@@ -68,6 +71,9 @@ func (d *restDoor) mount(m *method) error {
 	}
 	if !slices.Contains(d.verbs, b.verb) {
 		d.verbs = append(d.verbs, b.verb)
+	}
+	if !strings.Contains(path, "{") {
+		d.whole[b.verb+path] = &match{b, nil}
 	}
 	return d.mux.HandlePath(b.verb, path, func(_ http.ResponseWriter, r *http.Request, params map[string]string) {
 		for _, v := range params {
@@ -141,6 +147,9 @@ type match struct {
 // match asks the routes for a verb and a path. They see nothing else of a
 // request, so nothing in it can change their mind, or reach their log.
 func (d *restDoor) match(verb, path string) *match {
+	if found := d.whole[verb+path]; found != nil {
+		return found
+	}
 	var found *match
 	ctx := context.WithValue(context.Background(), matchKey{}, &found)
 	d.mux.ServeHTTP(nil, (&http.Request{Method: verb, URL: &url.URL{Path: path}, Header: http.Header{}}).WithContext(ctx))

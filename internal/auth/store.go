@@ -2,10 +2,8 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,26 +43,6 @@ func loadPrincipal(ctx context.Context, l *db.Lease, c Claims, now time.Time) (P
 		return Principal{}, db.Classify(fmt.Errorf("load principal: %w", err), "TENANT_UNREACHABLE")
 	}
 	return p, p.ReadRoles(roles)
-}
-
-// ReadRoles takes the roles as principal queries answer them, a JSON array of
-// name and permissions.
-func (p *Principal) ReadRoles(text []byte) error {
-	var rows []struct {
-		ID          uuid.UUID
-		Name        string
-		Permissions []string
-	}
-	if err := json.Unmarshal(text, &rows); err != nil {
-		return fmt.Errorf("roles of user %s: %w", p.User, err)
-	}
-	for _, r := range rows {
-		p.Roles, p.RoleIDs = append(p.Roles, r.Name), append(p.RoleIDs, r.ID)
-		p.Permissions = append(p.Permissions, r.Permissions...)
-	}
-	slices.Sort(p.Permissions)
-	p.Permissions = slices.Compact(p.Permissions)
-	return nil
 }
 
 // account is what a login checks; the zero value stands for no account.
