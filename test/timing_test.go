@@ -38,6 +38,9 @@ func TestTiming_NoDoorTellsKnownFromUnknown(t *testing.T) {
 	s := own(t, systest.Options{})
 	o := systest.NewOrder("timed").Open()
 	g := newGuessed(t, s, o)
+	owner, err := s.Login(within(t, time.Minute), o.Slug, o.OwnerEmail, password)
+	require.NoError(t, err)
+	settings(t, s, o.Slug, owner, map[string]any{"app_url": "https://app.timed.example"})
 	w := newWatch(t, g, o.OwnerEmail)
 	// What the mails cost comes after the answer, and would disturb the next one.
 	require.NoError(t, s.StopWorker())
