@@ -127,13 +127,15 @@ func seen(t *testing.T, s *systest.System, slug string, d door, in map[string]st
 	h := a.Header.Clone()
 	h.Del("Date")
 	h.Del("RateLimit") // what is left goes down with each
+	if d.own != nil {
+		h.Del("Content-Length") // a moment has as many digits as it needs
+	}
 	headers, err := json.Marshal(h)
 	require.NoError(t, err)
 	return fmt.Sprintf("%d\n%s\n%s", a.Status, headers, masked(t, d, a))
 }
 
-// masked is the body with the letters and digits of what is the request's own
-// made alike: its form stays, and its length.
+// masked is the body with what is the request's own made alike: its form stays.
 func masked(t *testing.T, d door, a systest.Answer) string {
 	t.Helper()
 	if d.own == nil {
@@ -149,7 +151,7 @@ func masked(t *testing.T, d door, a systest.Answer) string {
 	return body
 }
 
-var form = regexp.MustCompile(`[A-Za-z0-9]`)
+var form = regexp.MustCompile(`[A-Za-z0-9]+`)
 
 // join makes an account with the tests' password.
 func join(t *testing.T, s *systest.System, slug, email string) {

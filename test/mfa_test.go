@@ -113,15 +113,28 @@ func (a account) ok(t *testing.T, path, bearer string, body any) systest.Answer 
 // challenge shows the password and answers what is asked for then.
 func (a account) challenge(t *testing.T) string {
 	t.Helper()
-	var in struct {
-		AccessToken  string `json:"access_token"`
-		RefreshToken string `json:"refresh_token"`
-		Challenge    struct{ Token string }
-	}
-	require.NoError(t, a.ok(t, "/v1/auth/login", "", map[string]string{"email": a.order.OwnerEmail, "password": password}).JSON(&in))
-	require.Empty(t, in.AccessToken+in.RefreshToken, "the password alone opens nothing")
-	require.NotEmpty(t, in.Challenge.Token)
+	return a.challenged(t, a.ok(t, "/v1/auth/login", "", map[string]string{"email": a.order.OwnerEmail, "password": password}))
+}
+
+// challenged wants a sign-in to ask for the second factor and to open nothing.
+func (a account) challenged(t *testing.T, out systest.Answer) string {
+	t.Helper()
+	var in entered
+	require.NoError(t, out.JSON(&in))
+	require.Empty(t, in.Access+in.Refresh, "the first factor alone opens nothing")
+	require.NotEmpty(t, in.Challenge.Token, out.String())
+	me, err := a.Get(within(t, 30*time.Second), a.order.Slug, "/v1/me", in.Challenge.Token)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusUnauthorized, me.Status, "a challenge is no credential")
 	return in.Challenge.Token
+}
+
+// opens wants a sign-in to be one.
+func (a account) opens(t *testing.T, out systest.Answer) {
+	t.Helper()
+	var in entered
+	require.NoError(t, out.JSON(&in))
+	require.Equal(t, a.order.OwnerEmail, whoAmI(t, a.System, a.order.Slug, in.Access).User.Email)
 }
 
 func (a account) verify(t *testing.T, challenge, code string) systest.Answer {
