@@ -41,6 +41,7 @@ func newProcess(t *testing.T, c client.Client, identity string, drain func(conte
 			return 0, drain(ctx)
 		},
 		Expire:        func(context.Context, *db.Lease, int) (int, error) { return 0, nil },
+		KeepKeys:      func(context.Context, ids.Tenant) error { return nil },
 		ExpireCentral: func(context.Context, int) (int, error) { return 0, nil },
 	}
 	var err error
