@@ -31,6 +31,13 @@ Paste: log in, then me and the users
   curl -fsS {{(index .Tenants 0).URL}}/v1/me -H "Authorization: Bearer $TOKEN"
   curl -fsS {{(index .Tenants 0).URL}}/v1/users -H "Authorization: Bearer $TOKEN"
 
+Paste: where you are logged in, a second factor to scan, and a mail that chooses a new password
+  curl -fsS {{(index .Tenants 0).URL}}/v1/sessions -H "Authorization: Bearer $TOKEN"
+  curl -fsS -X POST {{(index .Tenants 0).URL}}/v1/me/totp -H "Authorization: Bearer $TOKEN" \
+    | sed 's/.*"qr_png" *: *"\([^"]*\)".*/\1/' | base64 -d > totp.png
+  curl -fsS {{(index .Tenants 0).URL}}/v1/auth/request-password-reset -H 'Content-Type: application/json' \
+    -d '{"email":"{{(index .Tenants 0).Owner}}"}'
+
 Paste: provision one more tenant with a signed hook (the owner's mail arrives in the mailbox)
   BODY='{"slug":"initech","name":"Initech Inc","owner_email":"owner@initech.example"}'
   {{.CLI}} hook sign --curl --source {{.Source}} --body "$BODY") | sh
