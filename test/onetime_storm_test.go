@@ -207,6 +207,9 @@ func TestOneTimeStorm_OfFiftyClientsOneSucceeds(t *testing.T) {
 			require.Len(t, x.won, 1, "%s: exactly one success", x)
 			require.EqualValues(t, 1, s.effects(ctx, t, x), "%s: exactly one effect", x)
 		}
+		if done := from + roundValues; done%20 == 0 {
+			t.Logf("%d of %d values of each kind", done, n)
+		}
 	}
 	t.Logf("%d kinds, %d values of each, %d clients at each value: exactly one success and one effect each", len(oneTimes), n, stormClients)
 	end()
@@ -219,8 +222,7 @@ func TestOneTimeStorm_OfFiftyClientsOneSucceeds(t *testing.T) {
 // and none is lost. A round costs a restart, so the long form has a quarter of
 // the values.
 //
-// Proven against: a backup code that is used in a transaction before that of
-// its session.
+// Proven against: commits that do not wait for the disk (synchronous_commit off).
 func TestOneTimeStorm_HoldsWhilePostgresRestarts(t *testing.T) {
 	t.Parallel()
 	s := newTempest(t, "storm-restart", systest.Options{Fsync: true})
@@ -248,6 +250,9 @@ func TestOneTimeStorm_HoldsWhilePostgresRestarts(t *testing.T) {
 				continue // used up by the first step, and the second was cut off
 			}
 			require.EqualValues(t, 1, effects, "%s: exactly one effect", x)
+		}
+		if restarts%5 == 0 {
+			t.Logf("%d restarts", restarts)
 		}
 	}
 	t.Logf("%d kinds, %d values of each over %d restarts: one effect each; settled afterwards: %v", len(oneTimes), n, restarts, settled)
