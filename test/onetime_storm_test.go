@@ -188,11 +188,11 @@ func (s *tempest) effects(ctx context.Context, t *testing.T, x *besieged) int64 
 // TestOneTimeStorm_OfFiftyClientsOneSucceeds is attack 3 of the baseline, for
 // every kind. The long form is TENANTRY_TEST_ONETIME=200.
 //
-// Proven against, each by itself: a refresh that does not lock its session; a
-// challenge that is checked and not redeemed; a TOTP step taken without its
-// comparison; a backup code taken without its condition; Redeem without
-// used_at IS NULL, which the kinds notice that have no row of their own behind
-// the link (the others refuse a second one by that row too).
+// Proven against: a refresh that does not lock its session; a TOTP step taken
+// without its comparison; a backup code without its condition; Redeem and Check
+// without used_at IS NULL. Of that last one all kinds notice the moment their
+// second guard is gone too: the lock and the look before it of recovery, the
+// rows of a change, of a magic link, of a registration and of an invitation.
 func TestOneTimeStorm_OfFiftyClientsOneSucceeds(t *testing.T) {
 	t.Parallel()
 	s := newTempest(t, "storm", systest.Options{})
