@@ -32,7 +32,7 @@ type oneTime struct {
 	// make answers a value that waits, about somebody of its own with a name;
 	// it comes by the ways of the product.
 	make func(ctx context.Context, s *tempest, name string) (*value, error)
-	// ready, if any, does what must be of the moment before the storm.
+	// ready, if any, is a last step: what it makes does not live long.
 	ready func(ctx context.Context, s *tempest, v *value) error
 	// redeem is one client's call.
 	redeem func(ctx context.Context, s *tempest, v *value, client int) (systest.Answer, error)
@@ -190,8 +190,7 @@ var oneTimes = []oneTime{
 	{
 		// One code at five logins: they do not protect it.
 		name: "totp-code", refusals: []string{"CHALLENGE_INVALID", "MFA_FAILED"},
-		make:  func(ctx context.Context, s *tempest, name string) (*value, error) { return s.waiting(ctx, name, 5) },
-		ready: newestCodes,
+		make: func(ctx context.Context, s *tempest, name string) (*value, error) { return s.waiting(ctx, name, 5) },
 		redeem: redeems("/v1/auth/mfa:verify", func(v *value, client int) any {
 			return map[string]string{"challenge_token": v.challenges[client%5], "totp_code": v.codes[1]}
 		}),
@@ -208,8 +207,7 @@ var oneTimes = []oneTime{
 	{
 		// One login and several good codes: they do not protect it.
 		name: "challenge", refusals: []string{"CHALLENGE_INVALID", "MFA_FAILED", "BUSY"},
-		make:  func(ctx context.Context, s *tempest, name string) (*value, error) { return s.waiting(ctx, name, 1) },
-		ready: newestCodes,
+		make: func(ctx context.Context, s *tempest, name string) (*value, error) { return s.waiting(ctx, name, 1) },
 		redeem: redeems("/v1/auth/mfa:verify", func(v *value, client int) any {
 			if client == 0 {
 				return map[string]string{"challenge_token": v.challenges[0], "backup_code": v.factor.backup[0]}
@@ -267,9 +265,12 @@ func showed(methods ...string) string {
 	return `SELECT count(*) FROM login_events e JOIN users u ON u.id = e.user_id WHERE e.outcome = 'success' AND e.method IN (` + list[2:] + `) AND u.name = $1`
 }
 
-// newestCodes are the codes of this step and of the next: both are good, for
-// half a minute at least.
-func newestCodes(_ context.Context, _ *tempest, v *value) error {
+// dial makes the codes of this step and of the next: both are good, for half a
+// minute at least, the second for a whole one.
+func (v *value) dial() error {
+	if v.factor.phone.secret == "" {
+		return nil
+	}
 	v.codes = make([]string, 2)
 	now := time.Now()
 	for i := range v.codes {

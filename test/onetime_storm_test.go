@@ -129,6 +129,9 @@ func (s *tempest) fire(ctx context.Context, values []*besieged, strike func()) e
 }
 
 func (s *tempest) redeem(ctx context.Context, x *besieged, away bool) error {
+	if err := x.value.dial(); err != nil {
+		return fmt.Errorf("%s: %w", x, err)
+	}
 	answers := make([]systest.Answer, stormClients)
 	begin := make(chan struct{})
 	var all errgroup.Group
