@@ -19,8 +19,9 @@ func (o *org) endReset(t *testing.T, by person, id, how string) answer {
 	return o.ask(t, by, "POST", "/v1/factor-resets/"+id+":"+how, object{})
 }
 
-// Planted: ConfirmReset without its comparison with the requester; carryOut
-// that leaves the sessions; that leaves the counter.
+// Planted, each by itself: ConfirmReset without its comparison with the
+// requester; carryOut that leaves the sessions, the revision, the short
+// password open, the counter, or the person untold.
 func TestFactorReset_TakesTwoAdministratorsAndEndsEverything(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -29,6 +30,7 @@ func TestFactorReset_TakesTwoAdministratorsAndEndsEverything(t *testing.T) {
 	_, codes := o.equip(t, &p)
 	refresh := o.verify(t, o.challenge(t, p.email), object{"backup_code": codes[0]}).get(t, http.StatusOK, "refresh_token")
 	waiting := o.challenge(t, p.email)
+	o.verify(t, waiting, object{"backup_code": "01-0000-0000-0000"}).refused(t, 401, "MFA_FAILED")
 	o.exec(t, `UPDATE login_counters SET failures = 100 WHERE kind = 'mfa'`)
 	o.exec(t, `UPDATE users SET password_short = true WHERE id = $1`, p.id)
 
@@ -46,6 +48,7 @@ func TestFactorReset_TakesTwoAdministratorsAndEndsEverything(t *testing.T) {
 	require.Equal(t, http.StatusOK, o.ask(t, p, "GET", "/v1/me", nil).status)
 	done := o.endReset(t, second, id, "confirm")
 	require.Equal(t, second.id, done.get(t, http.StatusOK, "confirmer_id"))
+	require.Zero(t, o.count(t, `SELECT count(*) FROM login_counters WHERE kind = 'mfa'`), "a hundred failures are forgotten")
 	o.endReset(t, second, id, "confirm").refused(t, 400, "FACTOR_RESET_NOT_OPEN")
 	o.endReset(t, second, id, "cancel").refused(t, 400, "FACTOR_RESET_NOT_OPEN")
 
@@ -58,10 +61,13 @@ func TestFactorReset_TakesTwoAdministratorsAndEndsEverything(t *testing.T) {
 	require.Equal(t, 1, o.mails(t, "notice_factor_removed"))
 	require.Len(t, o.audited(t, "factor_reset.confirmed"), 1)
 	require.Equal(t, "user "+second.id, o.audited(t, "factor.removed")[0][0])
-	o.equip(t, &p) // a hundred failures are forgotten
+	_, codes = o.equip(t, &p)
+	o.verify(t, waiting, object{"backup_code": codes[0]}).refused(t, 401, "CHALLENGE_INVALID") // a new factor revives no old login
 }
 
-// Planted: carryOut that does not look at the requester.
+// Planted: carryOut that does not look at the requester, at their permission
+// alone, at what they may beside the person alone; ConfirmReset that does not
+// compare the confirmer with the person.
 func TestFactorReset_LooksAtRightsWhenItIsConfirmed(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -86,7 +92,8 @@ func TestFactorReset_LooksAtRightsWhenItIsConfirmed(t *testing.T) {
 	require.Equal(t, http.StatusOK, o.requestReset(t, second, p).status, "an expired one is in nobody's way")
 }
 
-// Planted: operatorMay that counts nobody; a wish that is not written.
+// Planted: operatorMay that counts nobody, that counts the two it is about; a
+// wish that is not written; a person who may confirm their own reset.
 func TestFactorReset_AnOperatorConfirmsOnlyWhereNobodyElseCan(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -102,6 +109,7 @@ func TestFactorReset_AnOperatorConfirmsOnlyWhereNobodyElseCan(t *testing.T) {
 			SELECT count(*) FROM audit_log WHERE action = 'tenant.factor_reset_confirm_requested' AND actor_kind = 'operator'`).Scan(&n))
 		return n
 	}
+	o.endReset(t, p, id, "confirm").refused(t, 403, "FACTOR_RESET_SAME_PERSON")
 	second := o.join(t, "second", "admin")
 	confirm().refused(t, 400, "FACTOR_RESET_SECOND_ADMIN")
 	require.Zero(t, central())

@@ -190,6 +190,7 @@ func TestEnrollTotp_ShowsTheSecretOnceAndReplacesOnlyWhatWaits(t *testing.T) {
 	o.ask(t, late, "POST", "/v1/me/totp:confirm", object{"code": app.code(t, o.server.now())}).refused(t, 400, "FACTOR_MISSING")
 }
 
+// Planted: mayDisable that does not look at the short password; at the rules.
 func TestDisableTotp_KeepsWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)

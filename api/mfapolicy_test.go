@@ -56,6 +56,7 @@ func TestMFAPolicy_GraceThenAFactorInsideTheLogin(t *testing.T) {
 	o.verify(t, o.challenge(t, p.email), object{"totp_code": app.code(t, o.server.now().Add(step))}).get(t, http.StatusOK, "refresh_token")
 }
 
+// Planted: a refresh that does not look at the due date.
 func TestMFAPolicy_FollowsRolesAndEndsWithTheRequirement(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -79,4 +80,52 @@ func TestMFAPolicy_FollowsRolesAndEndsWithTheRequirement(t *testing.T) {
 	o.policy(t, object{"mfa_policy": "roles", "mfa_grace_days": 2})
 	require.NotEmpty(t, o.password(t, auditor.email).get(t, http.StatusOK, "factor_due_time"), "the days begin anew")
 	require.NotEmpty(t, o.audited(t, "factor.due_changed"))
+}
+
+// A challenge that asks for a code is for nobody who has none, and one that
+// asks for a factor to be made is for nobody who has one: neither may stand in
+// for the other, nor cost the owner a guess. Planted: openChallenge that does
+// not compare what a challenge is for (it costs a guess, and a code after
+// that); EnrollWithChallenge that does not look at the account. useChallenge
+// without its comparison of the revision stays green: Admit compares it too.
+func TestVerifyMfa_AChallengeEndsOnlyAsItAsked(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	p := o.join(t, "mia")
+	guesses := func() int {
+		return o.count(t, `SELECT coalesce(sum(failures), 0) FROM login_counters WHERE kind = 'mfa'`)
+	}
+	inside := func(path, token string, with object) answer {
+		with["challenge_token"] = token
+		return o.ask(t, person{}, "POST", "/v1/auth/mfa:"+path, with)
+	}
+	o.policy(t, object{"mfa_policy": "required", "mfa_grace_days": 0})
+	enrolling := o.challenge(t, p.email)
+	o.verify(t, enrolling, object{"totp_code": "123456"}).refused(t, 401, "CHALLENGE_INVALID")
+	require.Zero(t, guesses(), "no code was asked for")
+
+	// The factor comes by another way: the login that was to make it is no
+	// login that shows it.
+	o.policy(t, object{"mfa_policy": "optional"})
+	app, codes := o.equip(t, &p)
+	o.verify(t, enrolling, object{"backup_code": codes[0]}).refused(t, 401, "CHALLENGE_INVALID")
+	inside("enroll", enrolling, object{}).refused(t, 401, "CHALLENGE_INVALID")
+	require.EqualValues(t, 10, o.ask(t, p, "GET", "/v1/me/factors", nil).object(t, http.StatusOK)["backup_codes_remaining"])
+
+	// And back: a login that waits for a code makes no factor, though the one
+	// whose code it waits for has gone.
+	asking := o.challenge(t, p.email)
+	code := object{"code": app.code(t, o.server.now().Add(step))}
+	inside("enroll", asking, object{}).refused(t, 401, "CHALLENGE_INVALID")
+	inside("confirm", asking, code).refused(t, 401, "CHALLENGE_INVALID")
+	require.Zero(t, guesses(), "nothing waits to be confirmed")
+	require.Equal(t, http.StatusOK, o.ask(t, p, "POST", "/v1/me/totp:disable", object{}).status)
+	inside("enroll", asking, object{}).refused(t, 401, "CHALLENGE_INVALID")
+
+	// The password was changed since: whoever knew the old one makes no factor.
+	o.policy(t, object{"mfa_policy": "required"})
+	enrolling = o.challenge(t, p.email)
+	inside("enroll", enrolling, object{}).get(t, http.StatusOK, "secret")
+	o.exec(t, `UPDATE users SET revision = revision + 1 WHERE id = $1`, p.id)
+	inside("enroll", enrolling, object{}).refused(t, 401, "CHALLENGE_INVALID")
 }

@@ -88,6 +88,10 @@ func (o *org) resetLink(t *testing.T, email string) string {
 	return page
 }
 
+// Planted, each by itself: a reset that leaves the changes that wait, or the
+// revision; a newer mail that leaves the link of the older. A link that is
+// only checked, not redeemed, stays green: the reset ends all links of its
+// account, this one among them.
 func TestReset_SetsThePasswordAndEndsWhatTheOldOneOpened(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -163,7 +167,8 @@ func shape(body string) string {
 }
 
 // Somebody who asks all the time neither floods a mailbox nor keeps the mail
-// from its owner.
+// from its owner. Planted: mails that wait, or that were sent, which do not
+// count; mails that were dropped, which do.
 func TestReset_AnAddressGetsOneMailAMinute(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -191,6 +196,7 @@ func TestReset_AnAddressGetsOneMailAMinute(t *testing.T) {
 	require.Equal(t, 2, resets())
 }
 
+// Planted: a worker that gives no hashes.
 func TestReset_FindsTheAccountsOfAnOlderRelease(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -226,6 +232,8 @@ func TestReset_AMailThatCannotBeSentArrivesLaterWithTheSameLink(t *testing.T) {
 	require.Equal(t, http.StatusOK, o.press(t, page, url.Values{"password": {newPassword}}).status)
 }
 
+// Planted, each by itself: a change that revokes nobody, that revokes its own
+// session too, that leaves the revision or the links of reset mails.
 func TestChangePassword_KeepsTheSessionAndEndsTheOthers(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)

@@ -42,6 +42,7 @@ func TestStepUp_SensitiveCallsWantARecentAuthenticationAtTheHighestLevel(t *test
 	o.refresh(t, r.get(t, http.StatusOK, "refresh_token")).get(t, http.StatusOK, "access_token")
 }
 
+// Planted: StepUpInput that is content without a code.
 func TestStepUp_WantsTheSecondFactorWhereThereIsOne(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -67,6 +68,7 @@ func TestStepUp_WantsTheSecondFactorWhereThereIsOne(t *testing.T) {
 }
 
 // Guesses at the password through a stolen token end like those at a login.
+// Planted: Prove that does not ask whether the attempt is allowed.
 func TestStepUp_GuessesAreCounted(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)

@@ -56,6 +56,8 @@ func account(t *testing.T, l *db.Lease) uuid.UUID {
 	return id
 }
 
+// Planted, each by itself: no wait; no end at the hundred, where the table's
+// own bound refuses with an error that is no verdict.
 func TestReserve_FiveAreFreeThenTheWaitDoubles(t *testing.T) {
 	t.Parallel()
 	l, subject := setup(t)
@@ -74,6 +76,7 @@ func TestReserve_FiveAreFreeThenTheWaitDoubles(t *testing.T) {
 	require.Equal(t, attempts.Max-attempts.Free+1, lockouts(t, l), "each lock-out has its row")
 }
 
+// Planted: a counter that is read without its row's lock.
 func TestReserve_AStormOfParallelGuessesIsAtMostAHundred(t *testing.T) {
 	t.Parallel()
 	l, subject := setup(t)
@@ -114,6 +117,8 @@ func TestReserve_ParallelGuessesAtOneInstantAreTheFreeOnes(t *testing.T) {
 	require.EqualValues(t, attempts.Free, allowed.Load())
 }
 
+// Planted: a count whose transaction is rolled back. One that would share the
+// transaction of what follows cannot be written: Reserve takes a lease.
 func TestReserve_CountsSurviveARollbackOfWhatFollows(t *testing.T) {
 	t.Parallel()
 	l, subject := setup(t)
@@ -129,6 +134,7 @@ func TestReserve_CountsSurviveARollbackOfWhatFollows(t *testing.T) {
 	require.Equal(t, 4, reserve(t, l, now, attempts.Known, subject, nil).Failures)
 }
 
+// Planted: Clear that does not look at the kind.
 func TestClear_ForgetsItsOwnKindAndSubjectAlone(t *testing.T) {
 	t.Parallel()
 	l, subject := setup(t)
@@ -144,6 +150,7 @@ func TestClear_ForgetsItsOwnKindAndSubjectAlone(t *testing.T) {
 	require.Equal(t, attempts.Verdict{Failures: 5}, reserve(t, l, now, attempts.Stranger, other, nil))
 }
 
+// Planted: a wait that is believed however long it is.
 func TestReserve_AClockThatWasAheadLocksNobodyForAnHour(t *testing.T) {
 	t.Parallel()
 	l, subject := setup(t)
@@ -168,6 +175,7 @@ func TestReserve_TheLockOutNamesItsAccount(t *testing.T) {
 	require.NotEqual(t, attempts.OfUser(l.Key, user), attempts.OfUser(l.Key, ids.New()))
 }
 
+// Planted: a sweep that takes the counts of accounts; one that takes the young.
 func TestSweep_TakesOnlyWhatNobodyNeeds(t *testing.T) {
 	t.Parallel()
 	l, unknown := setup(t)

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/base64"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ func dataKey(t *testing.T) secrets.DataKey {
 	return key
 }
 
+// Planted: a device whose age, epoch or account is not looked at.
 func TestKnownDevice_IsKnownForHalfAYearToItsAccountAndEpoch(t *testing.T) {
 	t.Parallel()
 	key, user, now := dataKey(t), ids.New(), clock.System()
@@ -43,6 +45,7 @@ func TestKnownDevice_IsKnownForHalfAYearToItsAccountAndEpoch(t *testing.T) {
 	require.Equal(t, ids.User(user), account)
 }
 
+// Planted: a token whose signature, or version, is not looked at.
 func TestKnownDevice_RefusesWhatIsNotOurToken(t *testing.T) {
 	t.Parallel()
 	key, now := dataKey(t), clock.System()
@@ -55,6 +58,11 @@ func TestKnownDevice_RefusesWhatIsNotOurToken(t *testing.T) {
 		_, ok := readDevice(key, string(flipped), now)
 		require.False(t, ok, "character %d is another", i)
 	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	require.NoError(t, err)
+	raw[0]++
+	_, ok = readDevice(key, base64.RawURLEncoding.EncodeToString(append(raw[:deviceBody], deviceMAC(key, raw[:deviceBody])...)), now)
+	require.False(t, ok, "signed, of a version that this release does not know")
 	for _, bad := range []string{"", "x", token[:len(token)-1], token + "=", token + "A", " " + token, token[:20] + "\n" + token[21:]} {
 		_, ok := readDevice(key, bad, now)
 		require.False(t, ok, "%q", bad)

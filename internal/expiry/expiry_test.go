@@ -112,6 +112,9 @@ const day = 24 * time.Hour
 
 func after(d time.Duration) *time.Duration { return &d }
 
+// Each of these was proven against statements that do not look at the time, one
+// by one, and against those that do not look at what still needs the row: the
+// purpose, the session, the tokens, the account, the link, the kind.
 func TestSweep_DeletesExpiredOneTimeValuesAndNoneThatWorks(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -228,6 +231,7 @@ func TestSweep_DeletesMailsThatWereSentAndNoneThatWaits(t *testing.T) {
 	require.ElementsMatch(t, keep, h.left(t, "outbox"))
 }
 
+// Planted: Each that stops at the first error.
 func TestEach_OneThatFailsDoesNotKeepTheOthers(t *testing.T) {
 	t.Parallel()
 	ran := 0
