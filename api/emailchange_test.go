@@ -132,7 +132,7 @@ func TestEmailChange_OneAddressOneAccountUnderRaces(t *testing.T) {
 
 // Planted, each by itself: a lock-down that leaves the keys, the password, the
 // devices, the changes that wait, or the links of other notices; a page whose
-// GET acts.
+// GET acts. A link that is only checked stays green: locking down ends it too.
 func TestNotMe_LocksTheAccountDown(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)

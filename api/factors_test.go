@@ -88,7 +88,8 @@ func (o *org) exec(t *testing.T, statement string, args ...any) {
 }
 
 // Attack 4 of security.md, and part of 7. Planted: takeStep without its
-// comparison; isTOTP that trims; confirm that stores no step.
+// comparison; confirm that stores no step. An isTOTP that trims is caught
+// beside package factors: here the door's own pattern refuses it first.
 func TestVerifyMfa_ACodeWorksOnceInOneWritingAndInOrder(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -120,13 +121,7 @@ func (o *org) oneOfTwoPolls(t *testing.T, request string) answer {
 	for range 2 {
 		go func() { answers <- o.exchange(t, object{"request_id": request}) }()
 	}
-	require.Eventually(t, func() bool {
-		var waiting int
-		err := tx.QueryRow(t.Context(), `
-			SELECT count(*) FROM pg_locks WHERE NOT granted AND (transactionid = pg_current_xact_id()::text::xid
-				OR relation = 'magic_links'::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waiting)
-		return err == nil && waiting == 2
-	}, 20*time.Second, 10*time.Millisecond)
+	waitFor(t, tx, "magic_links", 2)
 	require.NoError(t, tx.Commit(t.Context()))
 	won, lost := <-answers, <-answers
 	if won.status != http.StatusOK {
@@ -134,6 +129,18 @@ func (o *org) oneOfTwoPolls(t *testing.T, request string) answer {
 	}
 	lost.refused(t, http.StatusUnauthorized, "MAGIC_CODE_INVALID")
 	return won
+}
+
+// waitFor waits until others want what tx has locked of a table.
+func waitFor(t *testing.T, tx pgx.Tx, table string, others int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var waiting int
+		err := tx.QueryRow(t.Context(), `
+			SELECT count(*) FROM pg_locks WHERE NOT granted AND (transactionid = pg_current_xact_id()::text::xid
+				OR relation = $1::text::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`, table).Scan(&waiting)
+		return err == nil && waiting == others
+	}, 20*time.Second, 10*time.Millisecond)
 }
 
 func wide(r rune) rune {

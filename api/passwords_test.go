@@ -50,3 +50,31 @@ func TestPasswords_EveryDoorRefusesWhatWouldBeGuessed(t *testing.T) {
 		}
 	}
 }
+
+// The factor beside which a short password was fine goes while the password is
+// hashed. Planted at each door: one that asks only before the hash.
+func TestPasswords_AShortOneIsRefusedWhenItsFactorGoesMeanwhile(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	jo := o.join(t, "jo")
+	reset := tokenOf(o.resetLink(t, jo.email))
+	for _, ask := range []func() answer{
+		func() answer {
+			return o.ask(t, person{}, "POST", "/v1/auth/reset-password", object{"token": reset, "password": "vq7 lmö!"})
+		},
+		func() answer { return o.ask(t, jo, "POST", "/v1/me:changePassword", object{"password": "vq7 lmö!"}) },
+	} {
+		o.run(t, `UPDATE users SET second_factor = true WHERE id = $1`, jo.id)
+		o.run(t, `UPDATE sessions SET aal = 2, authenticated_at = now() WHERE user_id = $1`, jo.id)
+		tx, err := o.lease(t).Pool().Begin(t.Context())
+		require.NoError(t, err)
+		_, err = tx.Exec(t.Context(), `UPDATE users SET second_factor = false WHERE id = $1`, jo.id)
+		require.NoError(t, err)
+		answers := make(chan answer, 1)
+		go func() { answers <- ask() }()
+		waitFor(t, tx, "users", 1)
+		require.NoError(t, tx.Commit(t.Context()))
+		a := <-answers
+		a.refused(t, http.StatusBadRequest, "PASSWORD_TOO_SHORT")
+	}
+}

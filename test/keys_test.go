@@ -172,7 +172,8 @@ func (l *load) caller(ctx context.Context, t *testing.T, p *pair, stop <-chan st
 // new key begins to sign three seconds later instead of five minutes, which is
 // still longer than a process's view is old.
 //
-// Proven against: a new key that signs as soon as it is published.
+// Proven against: a new key that signs as soon as it is published, and an old
+// one that ends with the change.
 func TestKeyRotation_FailsNoRequest(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, "rotating")

@@ -153,8 +153,9 @@ func (a account) refused(t *testing.T, code string, reasons ...string) {
 // TestMFA_ACodeIsGoodOnce is attack 4: a code again at once, after the API was
 // killed, with spaces, in Unicode digits; the enrolment's again; the step
 // before after a newer one. Planted, each by itself: takeStep without its
-// comparison; last_step kept in the process's memory; a code that is trimmed;
-// digits read by unicode.IsDigit; confirm without its step; <= for <.
+// comparison; last_step kept in the process's memory; confirm without its
+// step; <= for <. A code that is trimmed, or read in other digits, is caught
+// beside package factors: here the door's own pattern refuses it first.
 func TestMFA_ACodeIsGoodOnce(t *testing.T) {
 	t.Parallel()
 	s := own(t, systest.Options{})

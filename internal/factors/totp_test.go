@@ -11,6 +11,7 @@ import (
 // rfcSecret is that of RFC 6238, appendix B.
 var rfcSecret = []byte("12345678901234567890")
 
+// Planted: isTOTP that trims; one that reads other digits.
 func TestMatch_RefusesEveryOtherWritingAndStep(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_111_111_109, 0)
