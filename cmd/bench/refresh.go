@@ -17,7 +17,7 @@ const refreshWidth = 8
 
 // refresh is POST /v1/auth/refresh, each loop going from token to successor,
 // against the statements of its transaction.
-var refresh = measure{name: "refresh", goal: 0.5, unit: "/s", prepare: func(ctx context.Context, sys *systest.System) (run, run, error) {
+var refresh = measure{name: "refresh", goal: 0.25, unit: "/s", prepare: func(ctx context.Context, sys *systest.System) (run, run, error) {
 	if _, err := ownerOf(ctx, sys, "bench-refresh"); err != nil {
 		return nil, nil, err
 	}

@@ -25,6 +25,12 @@ func errLogin() error {
 // same and costs the same: one look for the account, one count, one hash, one
 // event, whether the account is known, unknown, deleted, locked or waiting.
 func (s *Service) Login(ctx context.Context, l *db.Lease, e tenants.Entry, in LoginInput, m Meta) (SignIn, error) {
+	// Whoever is turned away for lack of room has not guessed.
+	leave, err := s.hasher.Enter(ctx)
+	if err != nil {
+		return SignIn{}, err
+	}
+	defer leave()
 	try := attempt{subject: l.Key.AddressHash(in.Email), kind: attempts.Stranger}
 	a, err := findAccount(ctx, l, secrets.NormalizeEmail(in.Email))
 	if err != nil {

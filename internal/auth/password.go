@@ -34,12 +34,15 @@ const hashWait = 10 * time.Second
 type Hasher struct {
 	peppers *secrets.Keyring
 	turns   chan struct{}
+	// doors lets one caller more in than can hash: while one hashes, the next
+	// has its account looked up, and all others wait without a connection.
+	doors chan struct{}
 	dummy   string
 }
 
 // NewHasher makes a hasher of the given width.
 func NewHasher(peppers *secrets.Keyring, width int) (*Hasher, error) {
-	h := &Hasher{peppers: peppers, turns: make(chan struct{}, max(1, width))}
+	h := &Hasher{peppers: peppers, turns: make(chan struct{}, max(1, width)), doors: make(chan struct{}, max(1, width)+1)}
 	dummy, err := h.hash("a password that nobody has")
 	h.dummy = dummy
 	return h, err
@@ -79,11 +82,23 @@ func (h *Hasher) Verify(ctx context.Context, stored, password string) (ok, renew
 	return same && known, weak, nil
 }
 
-func (h *Hasher) take(ctx context.Context) error {
+// Enter waits until there is room for one more who will hash, before anything
+// else is done for them, and answers how to leave. A hundred logins at once
+// are then a queue, not a crowd at the database.
+func (h *Hasher) Enter(ctx context.Context) (leave func(), err error) {
+	if err := acquire(ctx, h.doors); err != nil {
+		return nil, err
+	}
+	return func() { <-h.doors }, nil
+}
+
+func (h *Hasher) take(ctx context.Context) error { return acquire(ctx, h.turns) }
+
+func acquire(ctx context.Context, places chan struct{}) error {
 	wait := time.NewTimer(hashWait)
 	defer wait.Stop()
 	select {
-	case h.turns <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

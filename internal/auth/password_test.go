@@ -93,3 +93,22 @@ func TestHasher_WaiterLeavesWithItsContext(t *testing.T) {
 	_, err := h.Hash(ctx, "x")
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+// A crowd waits outside: one hashes, one is looked up.
+func TestEnter_LetsOneMoreInThanCanHash(t *testing.T) {
+	t.Parallel()
+	h := hasher(t, "p")
+	first, err := h.Enter(t.Context())
+	require.NoError(t, err)
+	second, err := h.Enter(t.Context())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = h.Enter(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	first()
+	third, err := h.Enter(t.Context())
+	require.NoError(t, err)
+	second()
+	third()
+}
