@@ -37,7 +37,7 @@ type Hasher struct {
 	// doors lets one caller more in than can hash: while one hashes, the next
 	// has its account looked up, and all others wait without a connection.
 	doors chan struct{}
-	dummy   string
+	dummy string
 }
 
 // NewHasher makes a hasher of the given width.
