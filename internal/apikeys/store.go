@@ -100,6 +100,17 @@ func revoke(ctx context.Context, tx db.TenantTx, k Key) error {
 		ClearPreviousHash().ClearPreviousExpiresAt().Exec(ctx)
 }
 
+// EndKeys revokes the keys that act for a person and answers how many there
+// were.
+func EndKeys(ctx context.Context, tx db.TenantTx, owner ids.User, now time.Time) (int, error) {
+	n, err := tx.Ent().APIKey.Update().Where(apikey.UserID(owner.UUID()), apikey.RevokedAtIsNil()).
+		SetRevokedAt(now).SetUpdatedAt(now).AddVersion(1).ClearPreviousHash().ClearPreviousExpiresAt().Save(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("revoke keys: %w", err)
+	}
+	return n, nil
+}
+
 func findAccount(ctx context.Context, tx db.TenantTx, id uuid.UUID, lock bool) (Account, error) {
 	q := tx.Ent().ServiceAccount.Query().Where(serviceaccount.ID(id), serviceaccount.DeletedAtIsNil())
 	if lock {

@@ -93,16 +93,24 @@ func fillBatch(ctx context.Context, tx db.TenantTx) (int, error) {
 	return len(found), nil
 }
 
+// AddressTaken reports whether another account, deleted or not, has an address.
+func AddressTaken(ctx context.Context, tx db.TenantTx, id uuid.UUID, email string) (taken bool, err error) {
+	err = tx.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_normalized = $2 AND id <> $1)`, id, secrets.NormalizeEmail(email)).Scan(&taken)
+	if err != nil {
+		return false, fmt.Errorf("look for account: %w", err)
+	}
+	return taken, nil
+}
+
 // MoveAddress gives an account another address, unless somebody has it: a
 // deleted account counts too (U5). The holder of a link to the address is told
 // so; it is theirs.
 func MoveAddress(ctx context.Context, tx db.TenantTx, id uuid.UUID, email string) error {
 	normalized := secrets.NormalizeEmail(email)
 	// Looked for rather than run into: the server's log would quote the address.
-	var taken bool
-	err := tx.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_normalized = $2 AND id <> $1)`, id, normalized).Scan(&taken)
+	taken, err := AddressTaken(ctx, tx, id, email)
 	if err != nil {
-		return fmt.Errorf("look for account: %w", err)
+		return err
 	}
 	if taken {
 		return errAccountExists()

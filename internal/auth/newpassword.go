@@ -24,6 +24,9 @@ const (
 	MaxPassword             = 200
 )
 
+// PasswordLength is in characters, as they are hashed: NFKC.
+func PasswordLength(password string) int { return len([]rune(norm.NFKC.String(password))) }
+
 // PasswordContext is for whom a new password is.
 type PasswordContext struct {
 	// SecondFactor: the account has a confirmed one.
@@ -39,7 +42,7 @@ func CheckNewPassword(password string, c PasswordContext) error {
 	if c.SecondFactor {
 		least = MinPasswordBesideFactor
 	}
-	n := len([]rune(norm.NFKC.String(password)))
+	n := PasswordLength(password)
 	if n < least {
 		return passwordError("PASSWORD_TOO_SHORT", "string.min_len", fmt.Sprintf("must have at least %d characters; a sentence is fine", least)).
 			WithParams("min_len", strconv.Itoa(least))

@@ -124,6 +124,17 @@ func revokeSession(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.T
 	return nil
 }
 
+// EndSessions ends what an account has open beside one session, or beside none,
+// and answers how many there were.
+func EndSessions(ctx context.Context, tx db.TenantTx, id ids.User, keep ids.Session, now time.Time) (int, error) {
+	n, err := tx.Ent().Session.Update().Where(entsession.UserID(id.UUID()), entsession.IDNEQ(keep.UUID()), entsession.RevokedAtIsNil()).
+		SetRevokedAt(now).Save(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("end sessions: %w", err)
+	}
+	return n, nil
+}
+
 func insertChallenge(ctx context.Context, tx db.TenantTx, id uuid.UUID, p person, amr []string, c Challenge, now time.Time) error {
 	err := tx.Ent().MFAChallenge.Create().SetID(id).SetUserID(p.id).SetRevision(p.revision).SetAmr(amr).SetEnrolling(c.Enrolling).
 		SetCreatedAt(now).SetExpiresAt(c.Expires).Exec(ctx)

@@ -58,7 +58,7 @@ func newBackup(row int) backupCode {
 	return backupCode{row: string(out[:rowLen]), whole: string(out)}
 }
 
-// shown is "07-XXXX-XXXX-XXXX".
+// shown writes the code in groups, as people copy it: "07-8KQ2-M4TD-W9ZE".
 func (c backupCode) shown() string {
 	out := c.row
 	for rest := c.whole[rowLen:]; rest != ""; rest = rest[group:] {

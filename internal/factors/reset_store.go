@@ -10,10 +10,12 @@ import (
 	"tenantry/ent/schema/tenant"
 	"tenantry/ent/tenantdb"
 	"tenantry/ent/tenantdb/factorreset"
-	"tenantry/ent/tenantdb/session"
+
 	"tenantry/ent/tenantdb/user"
 	"tenantry/internal/apperr"
+	"tenantry/internal/auth"
 	"tenantry/internal/db"
+	"tenantry/internal/ids"
 	"tenantry/internal/lists"
 )
 
@@ -124,11 +126,7 @@ func shutOut(ctx context.Context, tx db.TenantTx, a account, now time.Time) (ses
 	if err := q.Exec(ctx); err != nil {
 		return 0, fmt.Errorf("shut account: %w", err)
 	}
-	sessions, err = tx.Ent().Session.Update().Where(session.UserID(a.id), session.RevokedAtIsNil()).SetRevokedAt(now).Save(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("revoke sessions: %w", err)
-	}
-	return sessions, nil
+	return auth.EndSessions(ctx, tx, ids.User(a.id), ids.Session{}, now)
 }
 
 // secondAdmins answers how many active people could confirm a reset: they may

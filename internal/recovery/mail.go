@@ -9,7 +9,6 @@ import (
 	"tenantry/internal/mail"
 	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
-	"tenantry/internal/secrets"
 	"tenantry/internal/subjects"
 )
 
@@ -62,7 +61,7 @@ func (s *Service) DraftEmailChange(ctx context.Context, tx db.TenantTx, row outb
 	if d.To, err = d.Subject.Open(c.newEmail, sealNew); err != nil {
 		return nil, err
 	}
-	taken, err := takenByOther(ctx, tx, c.user, secrets.NormalizeEmail(d.To))
+	taken, err := auth.AddressTaken(ctx, tx, c.user, d.To)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package recovery
 import (
 	"context"
 
+	"tenantry/internal/apikeys"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
@@ -48,7 +49,7 @@ func (s *Service) lockDown(ctx context.Context, tx db.TenantTx, a account) (map[
 	if err != nil {
 		return nil, err
 	}
-	keys, err := revokeKeys(ctx, tx, a.id, now)
+	keys, err := apikeys.EndKeys(ctx, tx, ids.User(a.id), now)
 	if err != nil {
 		return nil, err
 	}

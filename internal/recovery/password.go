@@ -3,8 +3,6 @@ package recovery
 import (
 	"context"
 
-	"golang.org/x/text/unicode/norm"
-
 	"tenantry/internal/apperr"
 	"tenantry/internal/attempts"
 	"tenantry/internal/audit"
@@ -24,7 +22,7 @@ func checkPassword(ctx context.Context, tx db.TenantTx, e tenants.Entry, a accou
 	if err != nil {
 		return false, err
 	}
-	short = len([]rune(norm.NFKC.String(password))) < auth.MinPassword
+	short = auth.PasswordLength(password) < auth.MinPassword
 	return short, auth.CheckNewPassword(password, auth.PasswordContext{SecondFactor: a.secondFactor, Words: words})
 }
 
@@ -120,7 +118,7 @@ func (s *Service) endOthers(ctx context.Context, tx db.TenantTx, a account, keep
 	if err := onetime.Void(ctx, tx, onetime.Reset, a.id, now); err != nil {
 		return 0, err
 	}
-	return revokeSessions(ctx, tx, a.id, keep, now)
+	return auth.EndSessions(ctx, tx, ids.User(a.id), keep, now)
 }
 
 // ChangePassword sets the caller's password. Their session goes on with a new

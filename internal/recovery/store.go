@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"tenantry/internal/db"
-	"tenantry/internal/ids"
 	"tenantry/internal/onetime"
 )
 
@@ -98,16 +97,6 @@ func touch(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time) err
 	return err
 }
 
-func revokeSessions(ctx context.Context, tx db.TenantTx, user uuid.UUID, keep ids.Session, now time.Time) (int, error) {
-	return exec(ctx, tx, "revoke sessions", `
-		UPDATE sessions SET revoked_at = $3 WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL`, user, keep.UUID(), now)
-}
-
-func revokeKeys(ctx context.Context, tx db.TenantTx, user uuid.UUID, now time.Time) (int, error) {
-	return exec(ctx, tx, "revoke keys", `
-		UPDATE api_keys SET revoked_at = $2, updated_at = $2, version = version + 1 WHERE user_id = $1 AND revoked_at IS NULL`, user, now)
-}
-
 // change is a row of email_changes.
 type change struct {
 	id, user              uuid.UUID
@@ -176,14 +165,4 @@ func undone(ctx context.Context, tx db.TenantTx, c change, now time.Time) error 
 	_, err = exec(ctx, tx, "take changes back", `
 		UPDATE email_changes SET undone_at = $3 WHERE user_id = $1 AND confirmed_at >= $2 AND undone_at IS NULL`, c.user, c.confirmedAt, now)
 	return err
-}
-
-// takenByOther reports whether another account has an address.
-func takenByOther(ctx context.Context, tx db.TenantTx, user uuid.UUID, normalized string) (bool, error) {
-	var taken bool
-	err := tx.SQL().QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM users WHERE email_normalized = $2 AND id <> $1)`, user, normalized).Scan(&taken)
-	if err != nil {
-		return false, fmt.Errorf("look for account: %w", err)
-	}
-	return taken, nil
 }

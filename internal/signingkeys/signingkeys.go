@@ -111,15 +111,22 @@ func (s *Service) Keep(ctx context.Context, t ids.Tenant) error {
 	return err
 }
 
+// lockKeys answers a tenant and its keys, which nobody else changes until the
+// transaction ends.
+func lockKeys(ctx context.Context, tx db.CentralTx, t ids.Tenant) (lockedTenant, []Key, error) {
+	row, err := lockTenant(ctx, tx, t)
+	if err != nil {
+		return row, nil, err
+	}
+	keys, err := list(ctx, tx, t)
+	return row, keys, err
+}
+
 // Rotate begins a scheduled change and answers the key that will sign. One
 // that has begun already is answered again: changes do not pile up.
 func (s *Service) Rotate(ctx context.Context, t ids.Tenant, by Requester) (Key, error) {
 	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (Key, error) {
-		row, err := lockTenant(ctx, tx, t)
-		if err != nil {
-			return Key{}, err
-		}
-		keys, err := list(ctx, tx, t)
+		row, keys, err := lockKeys(ctx, tx, t)
 		if err != nil {
 			return Key{}, err
 		}
@@ -146,11 +153,7 @@ func (s *Service) schedule(ctx context.Context, tx db.CentralTx, t lockedTenant,
 // verifies.
 func (s *Service) Replace(ctx context.Context, t ids.Tenant, by Requester) (Key, error) {
 	return db.InCentral(ctx, s.central, func(tx db.CentralTx) (Key, error) {
-		row, err := lockTenant(ctx, tx, t)
-		if err != nil {
-			return Key{}, err
-		}
-		keys, err := list(ctx, tx, t)
+		row, keys, err := lockKeys(ctx, tx, t)
 		if err != nil {
 			return Key{}, err
 		}

@@ -3,6 +3,7 @@ package users
 import (
 	"context"
 
+	"tenantry/internal/apikeys"
 	"tenantry/internal/apperr"
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
@@ -35,11 +36,11 @@ func (s *Service) Delete(ctx context.Context, l *db.Lease, by rbac.Actor, id ids
 		if err := saveDeleted(ctx, tx, u); err != nil {
 			return User{}, err
 		}
-		sessions, err := revokeSessions(ctx, tx, id, now)
+		sessions, err := auth.EndSessions(ctx, tx, id, ids.Session{}, now)
 		if err != nil {
 			return User{}, err
 		}
-		keys, err := revokeKeys(ctx, tx, id, now)
+		keys, err := apikeys.EndKeys(ctx, tx, id, now)
 		if err != nil {
 			return User{}, err
 		}

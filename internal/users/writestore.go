@@ -3,11 +3,8 @@ package users
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"tenantry/ent/tenantdb"
-	"tenantry/ent/tenantdb/apikey"
-	"tenantry/ent/tenantdb/session"
 	"tenantry/ent/tenantdb/user"
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
@@ -57,21 +54,4 @@ func saveDeleted(ctx context.Context, tx db.TenantTx, u User) error {
 
 func saveRestored(ctx context.Context, tx db.TenantTx, u User) error {
 	return save(ctx, tx.Ent().User.UpdateOneID(u.ID.UUID()).ClearDeletedAt(), u)
-}
-
-func revokeSessions(ctx context.Context, tx db.TenantTx, id ids.User, now time.Time) (int, error) {
-	n, err := tx.Ent().Session.Update().Where(session.UserID(id.UUID()), session.RevokedAtIsNil()).SetRevokedAt(now).Save(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("revoke sessions: %w", err)
-	}
-	return n, nil
-}
-
-func revokeKeys(ctx context.Context, tx db.TenantTx, id ids.User, now time.Time) (int, error) {
-	n, err := tx.Ent().APIKey.Update().Where(apikey.UserID(id.UUID()), apikey.RevokedAtIsNil()).
-		SetRevokedAt(now).SetUpdatedAt(now).AddVersion(1).Save(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("revoke keys: %w", err)
-	}
-	return n, nil
 }

@@ -466,7 +466,7 @@ func (*RegenerateBackupCodesRequest) Descriptor() ([]byte, []int) {
 // BackupCodes are shown once.
 type BackupCodes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Ten codes of 14 characters in groups: "07-XXXX-XXXX-XXXX".
+	// Ten codes of 14 characters in groups: "07-8KQ2-M4TD-W9ZE".
 	Codes         []string `protobuf:"bytes,1,rep,name=codes,proto3" json:"codes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

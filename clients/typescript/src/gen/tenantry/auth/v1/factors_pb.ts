@@ -229,7 +229,7 @@ export const RegenerateBackupCodesRequestSchema: GenMessage<RegenerateBackupCode
  */
 export type BackupCodes = Message<"tenantry.auth.v1.BackupCodes"> & {
   /**
-   * Ten codes of 14 characters in groups: "07-XXXX-XXXX-XXXX".
+   * Ten codes of 14 characters in groups: "07-8KQ2-M4TD-W9ZE".
    *
    * @generated from field: repeated string codes = 1;
    */
