@@ -53,6 +53,9 @@ func newBase(ctx context.Context, c config.Config, process string, log *slog.Log
 	// Redis is a hint: a slow one must not slow the request.
 	ropts.DialTimeout, ropts.ReadTimeout, ropts.WriteTimeout = 500*time.Millisecond, time.Second, time.Second
 	ropts.MaxRetries = 1
+	// Else a caller's own, shorter bound (the doorbell's 200 ms) holds for
+	// waiting alone, not for a server that has taken the call and says nothing.
+	ropts.ContextTimeoutEnabled = true
 	rdb := redis.NewClient(ropts)
 	b := &base{
 		log: log, now: clock.System, urls: tenants.NewURLs(&c.PublicURL), central: db.NewCentral(pool, c.KEKKeys.Ring()),
