@@ -1,14 +1,18 @@
 package test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -184,7 +188,8 @@ func TestGuessing_FromManyAddresses(t *testing.T) {
 }
 
 // TestGuessing_SurvivesSIGKILL kills the API while it compares: each guess was
-// counted before, and stays so. Planted: Reserve after the hash.
+// counted before, and stays so. Planted: Reserve after the hash. The helper
+// that hashes ends with the API, and the API does not end with the helper.
 func TestGuessing_SurvivesSIGKILL(t *testing.T) {
 	t.Parallel()
 	s := own(t, systest.Options{Fsync: true, Env: map[string]string{"TENANTRY_HASH_CONCURRENCY": "1"}})
@@ -210,15 +215,46 @@ func TestGuessing_SurvivesSIGKILL(t *testing.T) {
 			return n >= lost+2, err // one is being compared, one has its turn next
 		}), "round %d", round)
 		seen := g.value(counted)
+		helper := onlyChild(t, s.API().PID())
 		require.NoError(t, s.KillAPI())
+		require.NoError(t, systest.Until(ctx, "the helper is gone", func(context.Context) (bool, error) {
+			return errors.Is(syscall.Kill(helper, 0), syscall.ESRCH), nil
+		}))
 		burst.Wait()
 		require.GreaterOrEqual(t, g.value(counted), seen)
 		lost = g.value(ahead)
 		require.Positive(t, lost, "some were killed on their way")
 		require.NoError(t, s.StartAPI(ctx))
 	}
+	require.NoError(t, syscall.Kill(onlyChild(t, s.API().PID()), syscall.SIGKILL))
 	require.Equal(t, http.StatusOK, g.login(guess{email: o.OwnerEmail, password: password}).Status)
 	clean(t, s)
+}
+
+// onlyChild answers the one process that a process has started.
+func onlyChild(t *testing.T, parent int) int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	var children []int
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended since
+		}
+		// pid (name) state ppid …: a name may hold anything (proc(5)).
+		var state string
+		var of int
+		_, err = fmt.Sscan(string(stat[bytes.LastIndexByte(stat, ')')+1:]), &state, &of)
+		require.NoError(t, err, path)
+		if of == parent {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			require.NoError(t, err)
+			children = append(children, pid)
+		}
+	}
+	require.Len(t, children, 1, "children of process %d", parent)
+	return children[0]
 }
 
 // TestGuessing_OneAddressInManyForms is attack 6 at the account's count: forms

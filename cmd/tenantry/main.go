@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 
+	"tenantry/internal/argon"
 	"tenantry/internal/cli"
 	"tenantry/internal/config"
 )
@@ -13,6 +14,9 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
+	if argon.IsHelper() {
+		return argon.Help()
+	}
 	ctx, stop := cli.WithSignals(context.Background())
 	defer stop()
 	env := cli.Env{

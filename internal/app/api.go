@@ -8,6 +8,7 @@ import (
 
 	"tenantry/api"
 	"tenantry/internal/apikeys"
+	"tenantry/internal/argon"
 	"tenantry/internal/auth"
 	"tenantry/internal/config"
 	"tenantry/internal/factors"
@@ -40,7 +41,9 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer tc.Close()
-	hasher, err := auth.NewHasher(c.PepperKeys.Ring(), c.HashConcurrency)
+	sums := argon.NewPool(c.HashConcurrency, log)
+	defer sums.Close()
+	hasher, err := auth.NewHasher(c.PepperKeys.Ring(), c.HashConcurrency, sums.Sum)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"tenantry/internal/apperr"
+	"tenantry/internal/argon"
 	"tenantry/internal/secrets"
 )
 
@@ -33,6 +34,7 @@ const hashWait = 10 * time.Second
 // never starve the requests beside them.
 type Hasher struct {
 	peppers *secrets.Keyring
+	sums    func(argon.Task) []byte
 	turns   chan struct{}
 	// doors lets one caller more in than can hash: while one hashes, the next
 	// has its account looked up, and all others wait without a connection.
@@ -40,9 +42,10 @@ type Hasher struct {
 	dummy string
 }
 
-// NewHasher makes a hasher of the given width.
-func NewHasher(peppers *secrets.Keyring, width int) (*Hasher, error) {
-	h := &Hasher{peppers: peppers, turns: make(chan struct{}, max(1, width)), doors: make(chan struct{}, max(1, width)+1)}
+// NewHasher makes a hasher of the given width. The sums are computed by an
+// [argon.Pool] of that width, or here by [argon.Task.Sum].
+func NewHasher(peppers *secrets.Keyring, width int, sums func(argon.Task) []byte) (*Hasher, error) {
+	h := &Hasher{peppers: peppers, sums: sums, turns: make(chan struct{}, max(1, width)), doors: make(chan struct{}, max(1, width)+1)}
 	dummy, err := h.hash("a password that nobody has")
 	h.dummy = dummy
 	return h, err
@@ -125,7 +128,7 @@ func (h *Hasher) sum(p phc, password string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("password hash under pepper %q, which is not configured", p.pepper)
 	}
-	return argon2.IDKey(peppered, p.salt, p.time, p.memory, p.threads, argonLen), nil
+	return h.sums(argon.Task{Secret: peppered, Salt: p.salt, Time: p.time, Memory: p.memory, Threads: p.threads, Length: argonLen}), nil
 }
 
 // phc is a hash in the PHC string format, with the pepper's id as keyid.

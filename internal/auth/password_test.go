@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"tenantry/internal/argon"
 	"tenantry/internal/secrets"
 )
 
@@ -28,7 +29,7 @@ func pepper(t *testing.T, ids ...string) *secrets.Keyring {
 
 func hasher(t *testing.T, ids ...string) *Hasher {
 	t.Helper()
-	h, err := NewHasher(pepper(t, ids...), 1)
+	h, err := NewHasher(pepper(t, ids...), 1, argon.Task.Sum)
 	require.NoError(t, err)
 	return h
 }
