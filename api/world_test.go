@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/apikeys"
-	"tenantry/internal/argon"
+	"tenantry/internal/argon/argontest"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -77,7 +77,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
-	hasher, err := auth.NewHasher(peppers, 2, argon.Task.Sum)
+	hasher, err := auth.NewHasher(peppers, 2, argontest.Cheap)
 	require.NoError(t, err)
 	w.prov = provisioning.New(in.Central, w.router, now, nil, log)
 	accounts := auth.New(auth.Deps{Now: now, Hasher: hasher, URLs: urls})

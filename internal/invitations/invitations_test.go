@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/apperr"
-	"tenantry/internal/argon"
+	"tenantry/internal/argon/argontest"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -46,7 +46,7 @@ func setup(t *testing.T, doc settings.Document) *world {
 	w := &world{lease: l, roles: map[string]uuid.UUID{}, at: clock.System()}
 	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
-	h, err := auth.NewHasher(peppers, 4, argon.Task.Sum)
+	h, err := auth.NewHasher(peppers, 4, argontest.Cheap)
 	require.NoError(t, err)
 	w.Service = invitations.New(w.now, h, nil)
 	w.within(t, func(tx db.TenantTx) error {

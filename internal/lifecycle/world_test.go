@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"tenantry/internal/argon"
+	"tenantry/internal/argon/argontest"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -67,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
-	hasher, err := auth.NewHasher(peppers, 2, argon.Task.Sum)
+	hasher, err := auth.NewHasher(peppers, 2, argontest.Cheap)
 	require.NoError(t, err)
 	w.tenants = tenants.New(in.Central, now, nil)
 	w.operations = operations.New(in.Central, now, nil, nil)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/apperr"
-	"tenantry/internal/argon"
+	"tenantry/internal/argon/argontest"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
@@ -65,7 +65,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
-	h, err := auth.NewHasher(peppers, 2, argon.Task.Sum)
+	h, err := auth.NewHasher(peppers, 2, argontest.Cheap)
 	require.NoError(t, err)
 	w.tenants = tenants.New(in.Central, now, nil)
 	w.prov = provisioning.New(in.Central, w.router, now, nil, testdb.Log())
