@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"tenantry/internal/clock/clocktest"
 )
 
 // runs is how many interleavings the test draws; the long form is 10,000.
@@ -96,7 +98,7 @@ type play struct {
 	rng  *rand.Rand
 	seed uint64
 
-	now   *hands
+	now   *clocktest.Clock
 	first Tokens
 	alive bool
 	// known is every token that was given out, by its text.
@@ -111,11 +113,11 @@ type play struct {
 }
 
 func newPlay(t *testing.T, r rig, seed uint64) *play {
-	return &play{t: t, rig: r, rng: rand.New(rand.NewPCG(seed, 4)), seed: seed, now: newHands(), alive: true, known: map[string]*record{}}
+	return &play{t: t, rig: r, rng: rand.New(rand.NewPCG(seed, 4)), seed: seed, now: clocktest.New(), alive: true, known: map[string]*record{}}
 }
 
 // service is another process each time: nothing that decides is in memory.
-func (p *play) service() *Service { return p.rig.service(p.now.now) }
+func (p *play) service() *Service { return p.rig.service(p.now.Now) }
 
 func (p *play) begin(first Tokens) {
 	p.first, p.store = first, first.RefreshToken
@@ -144,7 +146,7 @@ func (p *play) pass() {
 	if p.rng.IntN(20) == 0 {
 		d += p.duration(15 * 24 * time.Hour)
 	}
-	p.now.move(d)
+	p.now.Move(d)
 }
 
 func (p *play) duration(bound time.Duration) time.Duration {
@@ -162,7 +164,7 @@ func (p *play) window() {
 		gaps[i+1] = p.duration(graceTTL / time.Duration(sends))
 	}
 	for i, gap := range gaps {
-		p.now.move(gap)
+		p.now.Move(gap)
 		if p.robbed && p.rng.IntN(6) == 0 {
 			p.steal()
 		}
@@ -206,7 +208,7 @@ func (p *play) present(party, token string, burst bool) string {
 	}
 	all.Wait()
 	want, why := p.expect(party, token)
-	p.log = append(p.log, fmt.Sprintf("%s %s presents %s x%d: %s", p.now.now().Format(time.RFC3339Nano), party, token[:6], n, why))
+	p.log = append(p.log, fmt.Sprintf("%s %s presents %s x%d: %s", p.now.Now().Format(time.RFC3339Nano), party, token[:6], n, why))
 	for i := range n {
 		if want == refusal {
 			require.True(p.t, refused(p.t, errs[i]), "must be refused: %s", p.story())
@@ -231,7 +233,7 @@ const (
 
 // expect is the rule of A4 in the words of its definition.
 func (p *play) expect(party, token string) (answer, string) {
-	r, now := p.known[token], p.now.now()
+	r, now := p.known[token], p.now.Now()
 	switch {
 	case !p.alive || !now.Before(p.first.SessionExpires):
 		return refusal, "the session has ended"
@@ -255,7 +257,7 @@ func (p *play) note(party, token string, want answer, got Tokens) string {
 		return got.RefreshToken
 	}
 	require.NotContains(p.t, p.known, got.RefreshToken, p.story())
-	r.successor, r.usedAt, r.usedBy = got.RefreshToken, p.now.now(), party
+	r.successor, r.usedAt, r.usedBy = got.RefreshToken, p.now.Now(), party
 	p.known[got.RefreshToken] = &record{expires: got.RefreshExpires}
 	return got.RefreshToken
 }

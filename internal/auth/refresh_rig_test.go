@@ -3,7 +3,6 @@ package auth
 import (
 	"crypto/ed25519"
 	"net/url"
-	"sync"
 	"testing"
 	"time"
 
@@ -110,24 +109,4 @@ func (r rig) traces(t *testing.T, id ids.Session) (out traces) {
 		FROM sessions s WHERE id = $1`, id.UUID()).Scan(&out.revoked, &out.tokens, &out.refreshed, &out.reused, &out.notices)
 	require.NoError(t, err)
 	return out
-}
-
-// hands is a clock that a test moves.
-type hands struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func newHands() *hands { return &hands{at: clock.System()} }
-
-func (h *hands) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.at
-}
-
-func (h *hands) move(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.at = h.at.Add(d)
 }

@@ -8,13 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"tenantry/internal/clock/clocktest"
 	"tenantry/internal/ids"
 )
 
 func TestRefresh_RefusesWhatIsNoTokenOfALiveSession(t *testing.T) {
 	t.Parallel()
-	r, h := newRig(t), newHands()
-	s := r.service(h.now)
+	r, h := newRig(t), clocktest.New()
+	s := r.service(h.Now)
 	user := r.account(t)
 	good := r.open(t, s, user)
 	for name, token := range map[string]string{
@@ -31,8 +32,8 @@ func TestRefresh_RefusesWhatIsNoTokenOfALiveSession(t *testing.T) {
 
 func TestRefresh_OfFiftyParallelCallsOneChangesTheToken(t *testing.T) {
 	t.Parallel()
-	r, h := newRig(t), newHands()
-	s := r.service(h.now)
+	r, h := newRig(t), clocktest.New()
+	s := r.service(h.Now)
 	user := r.account(t)
 	// The first round also opens the connections; the others race on them.
 	for range 8 {
@@ -41,7 +42,7 @@ func TestRefresh_OfFiftyParallelCallsOneChangesTheToken(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range answers {
 			all.Go(func() {
-				got, err := r.refresh(t, r.service(h.now), first.RefreshToken)
+				got, err := r.refresh(t, r.service(h.Now), first.RefreshToken)
 				if err == nil {
 					answers[i] = got.RefreshToken
 				}
@@ -58,17 +59,17 @@ func TestRefresh_OfFiftyParallelCallsOneChangesTheToken(t *testing.T) {
 
 func TestRefresh_AnswersTheSameSuccessorForTenSecondsAndKillsTheFamilyAfter(t *testing.T) {
 	t.Parallel()
-	r, h := newRig(t), newHands()
-	s := r.service(h.now)
+	r, h := newRig(t), clocktest.New()
+	s := r.service(h.Now)
 	first := r.open(t, s, r.account(t))
 	next, err := r.refresh(t, s, first.RefreshToken)
 	require.NoError(t, err)
-	h.move(graceTTL)
-	again, err := r.refresh(t, r.service(h.now), first.RefreshToken)
+	h.Move(graceTTL)
+	again, err := r.refresh(t, r.service(h.Now), first.RefreshToken)
 	require.NoError(t, err, "the answer was lost with the process that gave it")
 	require.Equal(t, next.RefreshToken, again.RefreshToken)
 	require.True(t, next.RefreshExpires.Equal(again.RefreshExpires), "a repetition does not lengthen the successor's life")
-	h.move(time.Microsecond)
+	h.Move(time.Microsecond)
 	_, err = r.refresh(t, s, first.RefreshToken)
 	require.True(t, refused(t, err))
 	_, err = r.refresh(t, s, next.RefreshToken)
@@ -78,8 +79,8 @@ func TestRefresh_AnswersTheSameSuccessorForTenSecondsAndKillsTheFamilyAfter(t *t
 
 func TestRefresh_AUsedSuccessorEndsTheGraceOfItsParent(t *testing.T) {
 	t.Parallel()
-	r, h := newRig(t), newHands()
-	s := r.service(h.now)
+	r, h := newRig(t), clocktest.New()
+	s := r.service(h.Now)
 	first := r.open(t, s, r.account(t))
 	next, err := r.refresh(t, s, first.RefreshToken)
 	require.NoError(t, err)
@@ -95,37 +96,37 @@ func TestRefresh_EndsWithItsIdleTimeItsSessionAndItsAccount(t *testing.T) {
 	r := newRig(t)
 	t.Run("idle", func(t *testing.T) {
 		t.Parallel()
-		h := newHands()
-		s := r.service(h.now)
+		h := clocktest.New()
+		s := r.service(h.Now)
 		first := r.open(t, s, r.account(t))
-		require.Equal(t, h.now().Add(idleTTL), first.RefreshExpires)
-		h.move(idleTTL)
+		require.Equal(t, h.Now().Add(idleTTL), first.RefreshExpires)
+		h.Move(idleTTL)
 		_, err := r.refresh(t, s, first.RefreshToken)
 		require.True(t, refused(t, err))
 		require.Equal(t, traces{tokens: 1}, r.traces(t, first.Session), "lateness is no theft")
 	})
 	t.Run("absolute", func(t *testing.T) {
 		t.Parallel()
-		h := newHands()
-		s := r.service(h.now)
+		h := clocktest.New()
+		s := r.service(h.Now)
 		got := r.open(t, s, r.account(t))
 		end := got.SessionExpires
 		for range 3 {
-			h.move(9 * 24 * time.Hour)
+			h.Move(9 * 24 * time.Hour)
 			var err error
 			got, err = r.refresh(t, s, got.RefreshToken)
 			require.NoError(t, err)
 			require.True(t, end.Equal(got.SessionExpires), "no refresh lengthens a session")
 		}
 		require.True(t, end.Equal(got.RefreshExpires))
-		h.move(end.Sub(h.now()))
+		h.Move(end.Sub(h.Now()))
 		_, err := r.refresh(t, s, got.RefreshToken)
 		require.True(t, refused(t, err))
 	})
 	t.Run("account deleted", func(t *testing.T) {
 		t.Parallel()
-		h := newHands()
-		s := r.service(h.now)
+		h := clocktest.New()
+		s := r.service(h.Now)
 		user := r.account(t)
 		first := r.open(t, s, user)
 		_, err := r.lease.Pool().Exec(t.Context(), `UPDATE users SET deleted_at = now() WHERE id = $1`, user)
@@ -135,8 +136,8 @@ func TestRefresh_EndsWithItsIdleTimeItsSessionAndItsAccount(t *testing.T) {
 	})
 	t.Run("logged out", func(t *testing.T) {
 		t.Parallel()
-		h := newHands()
-		s := r.service(h.now)
+		h := clocktest.New()
+		s := r.service(h.Now)
 		first := r.open(t, s, r.account(t))
 		next, err := r.refresh(t, s, first.RefreshToken)
 		require.NoError(t, err)
@@ -157,17 +158,17 @@ func TestRefresh_ClockJumpsOfAnHour(t *testing.T) {
 	for name, jump := range map[string]time.Duration{"forward": time.Hour, "back": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHands()
-			s := r.service(h.now)
+			h := clocktest.New()
+			s := r.service(h.Now)
 			first := r.open(t, s, r.account(t))
-			h.move(jump)
+			h.Move(jump)
 			_, err := s.VerifyAccess(r.entry, first.AccessToken)
 			require.Error(t, err, "an access token is neither valid after its hour nor before it")
 			next, err := r.refresh(t, s, first.RefreshToken)
 			require.NoError(t, err, "the session survives by refresh")
 			_, err = s.VerifyAccess(r.entry, next.AccessToken)
 			require.NoError(t, err)
-			h.move(jump)
+			h.Move(jump)
 			_, err = r.refresh(t, s, first.RefreshToken)
 			require.True(t, refused(t, err), "a jump gives no grace")
 			require.True(t, r.traces(t, first.Session).revoked)
@@ -175,12 +176,12 @@ func TestRefresh_ClockJumpsOfAnHour(t *testing.T) {
 	}
 	t.Run("processes that differ by seconds", func(t *testing.T) {
 		t.Parallel()
-		h, slow := newHands(), newHands()
-		slow.at = h.at.Add(-3 * time.Second)
-		first := r.open(t, r.service(h.now), r.account(t))
-		next, err := r.refresh(t, r.service(h.now), first.RefreshToken)
+		h := clocktest.New()
+		slow := clocktest.At(h.Now().Add(-3 * time.Second))
+		first := r.open(t, r.service(h.Now), r.account(t))
+		next, err := r.refresh(t, r.service(h.Now), first.RefreshToken)
 		require.NoError(t, err)
-		again, err := r.refresh(t, r.service(slow.now), first.RefreshToken)
+		again, err := r.refresh(t, r.service(slow.Now), first.RefreshToken)
 		require.NoError(t, err)
 		require.Equal(t, next.RefreshToken, again.RefreshToken)
 	})
@@ -188,8 +189,8 @@ func TestRefresh_ClockJumpsOfAnHour(t *testing.T) {
 
 func TestLogout_IsSilentAboutTokensThatAreWorthNothing(t *testing.T) {
 	t.Parallel()
-	r, h := newRig(t), newHands()
-	s := r.service(h.now)
+	r, h := newRig(t), clocktest.New()
+	s := r.service(h.Now)
 	first := r.open(t, s, r.account(t))
 	for _, token := range []string{"", "x", strings.Repeat("A", 43), first.AccessToken, ids.New().String()} {
 		require.NoError(t, s.Logout(t.Context(), r.lease, token, Meta{}))

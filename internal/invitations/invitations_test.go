@@ -14,7 +14,7 @@ import (
 	"tenantry/internal/argon/argontest"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
-	"tenantry/internal/clock"
+	"tenantry/internal/clock/clocktest"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/invitations"
@@ -33,24 +33,22 @@ const password = "a sentence long enough"
 
 type world struct {
 	*invitations.Service
+	*clocktest.Clock
 	lease *db.Lease
 	roles map[string]uuid.UUID
-
-	mu sync.Mutex
-	at time.Time
 }
 
 func setup(t *testing.T, doc settings.Document) *world {
 	t.Helper()
 	_, l := testdb.New(t).ActiveTenant(t, "acme")
-	w := &world{lease: l, roles: map[string]uuid.UUID{}, at: clock.System()}
+	w := &world{lease: l, roles: map[string]uuid.UUID{}, Clock: clocktest.New()}
 	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
 	h, err := auth.NewHasher(peppers, 4, argontest.Cheap)
 	require.NoError(t, err)
-	w.Service = invitations.New(w.now, h, nil)
+	w.Service = invitations.New(w.Now, h, nil)
 	w.within(t, func(tx db.TenantTx) error {
-		if err := rbac.Seed(t.Context(), tx, w.now()); err != nil {
+		if err := rbac.Seed(t.Context(), tx, w.Now()); err != nil {
 			return err
 		}
 		for _, r := range rbac.Builtin() {
@@ -60,21 +58,9 @@ func setup(t *testing.T, doc settings.Document) *world {
 			}
 			w.roles[r.Name] = id
 		}
-		return settings.Init(t.Context(), tx, w.now(), doc.WithDefaults())
+		return settings.Init(t.Context(), tx, w.Now(), doc.WithDefaults())
 	})
 	return w
-}
-
-func (w *world) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
-}
-
-func (w *world) wait(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = w.at.Add(d)
 }
 
 func (w *world) within(t *testing.T, fn func(db.TenantTx) error) {
@@ -91,12 +77,12 @@ func (w *world) person(t *testing.T, name string, roles ...string) rbac.Actor {
 	w.within(t, func(tx db.TenantTx) (err error) {
 		email := name + "@acme.example"
 		err = tx.Ent().User.Create().SetID(id).SetSubjectKeyID(ids.New()).SetName(name).SetEmail(email).SetEmailNormalized(email).
-			SetPasswordHash("x").SetCreatedAt(w.now()).Exec(t.Context())
+			SetPasswordHash("x").SetCreatedAt(w.Now()).Exec(t.Context())
 		if err != nil {
 			return err
 		}
 		for _, r := range roles {
-			if err := rbac.Grant(t.Context(), tx, id, []uuid.UUID{w.roles[r]}, w.now()); err != nil {
+			if err := rbac.Grant(t.Context(), tx, id, []uuid.UUID{w.roles[r]}, w.Now()); err != nil {
 				return err
 			}
 		}
@@ -123,7 +109,7 @@ func (w *world) token(t *testing.T, inv invitations.Invitation) (token string) {
 	w.within(t, func(tx db.TenantTx) (err error) {
 		d, err := w.Draft(t.Context(), tx, outbox.Row{SubjectID: inv.ID})
 		if err == nil && d != nil && d.Purpose != "" {
-			token, err = onetime.Mint(t.Context(), tx, d.Purpose, d.TokenFor, w.now(), d.Expires)
+			token, err = onetime.Mint(t.Context(), tx, d.Purpose, d.TokenFor, w.Now(), d.Expires)
 		}
 		return err
 	})
@@ -221,7 +207,7 @@ func TestCreate_ReplacesAnExpiredInvitation(t *testing.T) {
 	e, _ := apperr.As(err)
 	require.Equal(t, map[string]string{"invitationId": first.ID.String()}, e.Metadata)
 
-	w.wait(invitations.TTL)
+	w.Move(invitations.TTL)
 	require.Equal(t, "TOKEN_INVALID", reason(w.accept(t, token)))
 	first, err = w.Get(t.Context(), w.lease, first.ID)
 	require.NoError(t, err)
@@ -237,7 +223,7 @@ func TestCreate_ReplacesAnExpiredInvitation(t *testing.T) {
 func TestAccept_ChecksTheInvitersRightsAgain(t *testing.T) {
 	t.Parallel()
 	w := setup(t, settings.Document{})
-	now := w.now()
+	now := w.Now()
 	for name, fall := range map[string]func(tx db.TenantTx, inviter uuid.UUID) error{
 		"deleted": func(tx db.TenantTx, inviter uuid.UUID) error {
 			return tx.Ent().User.UpdateOneID(inviter).SetDeletedAt(now).Exec(t.Context())
@@ -262,7 +248,7 @@ func TestAccept_ChecksTheInvitersRightsAgain(t *testing.T) {
 		require.Equal(t, "TOKEN_INVALID", reason(w.Check(t.Context(), w.lease, token)), name)
 		require.Equal(t, "TOKEN_INVALID", reason(w.accept(t, token)), name)
 		require.Empty(t, w.token(t, inv), "%s: no mail either", name)
-		w.wait(time.Hour)
+		w.Move(time.Hour)
 		owner := rbac.Actor{Permissions: rbac.Permissions}
 		_, err := w.Resend(t.Context(), w.lease, owner, inv.ID, nil)
 		require.Equal(t, "INVITATION_NOT_OPEN", reason(err), name)
@@ -288,7 +274,7 @@ func TestAccept_ChecksAServiceAccountLikeAPerson(t *testing.T) {
 	require.NoError(t, w.accept(t, w.token(t, first)))
 	token := w.token(t, second)
 	w.within(t, func(tx db.TenantTx) error {
-		return tx.Ent().ServiceAccount.UpdateOneID(account).SetDeletedAt(w.now()).Exec(t.Context())
+		return tx.Ent().ServiceAccount.UpdateOneID(account).SetDeletedAt(w.Now()).Exec(t.Context())
 	})
 	require.Equal(t, "TOKEN_INVALID", reason(w.accept(t, token)))
 }
@@ -301,7 +287,7 @@ func TestCreate_TellsOfAccountsOnlyWhoMaySeePeople(t *testing.T) {
 	w.person(t, "mia")
 	gone := w.person(t, "gone")
 	w.within(t, func(tx db.TenantTx) error {
-		return tx.Ent().User.UpdateOneID(gone.User.UUID()).SetDeletedAt(w.now()).Exec(t.Context())
+		return tx.Ent().User.UpdateOneID(gone.User.UUID()).SetDeletedAt(w.Now()).Exec(t.Context())
 	})
 	_, err := w.Create(t.Context(), w.lease, owner, invitations.CreateInput{Email: "MIA@acme.example"}, nil)
 	require.Equal(t, "ACCOUNT_EXISTS", reason(err))
@@ -332,7 +318,7 @@ func TestRevoke_EndsTheLinkAndNeverTheFirstOwners(t *testing.T) {
 	t.Parallel()
 	w := setup(t, settings.Document{})
 	w.within(t, func(tx db.TenantTx) error {
-		return invitations.InviteOwner(t.Context(), tx, "owner@acme.example", w.now())
+		return invitations.InviteOwner(t.Context(), tx, "owner@acme.example", w.Now())
 	})
 	almighty := rbac.Actor{Actor: audit.System, User: ids.User(ids.New()), Permissions: rbac.Permissions}
 	found, err := w.List(t.Context(), w.lease, lists.Request{})
@@ -347,7 +333,7 @@ func TestRevoke_EndsTheLinkAndNeverTheFirstOwners(t *testing.T) {
 	_, err = w.Revoke(t.Context(), w.lease, admin, first.ID, nil)
 	require.Equal(t, "GRANT_ABOVE_OWN", reason(err))
 	// Expired, it still stands for the owner: nothing takes its place.
-	w.wait(invitations.TTL)
+	w.Move(invitations.TTL)
 	_, err = w.Create(t.Context(), w.lease, almighty, invitations.CreateInput{Email: "owner@acme.example"}, nil)
 	require.Equal(t, "INVITATION_EXISTS", reason(err))
 	_, err = w.Resend(t.Context(), w.lease, admin, first.ID, nil)

@@ -27,7 +27,7 @@ func TestResend_KillsTheOldLinksAndExtendsTheExpiry(t *testing.T) {
 	require.Equal(t, time.Minute, e.RetryAfter)
 	require.NoError(t, w.Check(t.Context(), w.lease, old), "a refused resend kills nothing")
 
-	w.wait(6 * 24 * time.Hour)
+	w.Move(6 * 24 * time.Hour)
 	resent := tally(5, func(int) error {
 		_, err := w.Resend(t.Context(), w.lease, owner, inv.ID, nil)
 		return err
@@ -36,9 +36,9 @@ func TestResend_KillsTheOldLinksAndExtendsTheExpiry(t *testing.T) {
 	require.Equal(t, "TOKEN_INVALID", reason(w.accept(t, old)))
 	inv, err = w.Get(t.Context(), w.lease, inv.ID)
 	require.NoError(t, err)
-	require.WithinDuration(t, w.now().Add(invitations.TTL), inv.ExpiresAt, 0)
+	require.WithinDuration(t, w.Now().Add(invitations.TTL), inv.ExpiresAt, 0)
 	fresh := w.token(t, inv)
-	w.wait(6 * 24 * time.Hour)
+	w.Move(6 * 24 * time.Hour)
 	require.NoError(t, w.accept(t, fresh))
 	_, err = w.Resend(t.Context(), w.lease, owner, inv.ID, nil)
 	require.Equal(t, "INVITATION_NOT_OPEN", reason(err))
@@ -51,11 +51,11 @@ func TestResend_TakesThePlaceOfAMailThatWaits(t *testing.T) {
 	w := setup(t, settings.Document{})
 	owner := w.person(t, "owner", rbac.Owner)
 	inv := w.invite(t, owner, "mia@acme.example")
-	w.wait(time.Hour)
+	w.Move(time.Hour)
 	_, err := w.Resend(t.Context(), w.lease, owner, inv.ID, nil)
 	require.NoError(t, err)
 	w.within(t, func(tx db.TenantTx) error {
-		rows, err := outbox.Claim(t.Context(), tx, outbox.KindMail, w.now(), 10)
+		rows, err := outbox.Claim(t.Context(), tx, outbox.KindMail, w.Now(), 10)
 		require.Len(t, rows, 1)
 		return err
 	})
@@ -70,7 +70,7 @@ func TestResendAndAccept_AtOnceNeverFailOnEachOther(t *testing.T) {
 	for i := range 6 {
 		inv := w.invite(t, owner, fmt.Sprintf("p%d@acme.example", i))
 		token := w.token(t, inv)
-		w.wait(time.Hour)
+		w.Move(time.Hour)
 		outcomes := tally(4, func(j int) error {
 			if j%2 == 0 {
 				return w.accept(t, token)

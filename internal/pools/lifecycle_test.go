@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"tenantry/internal/clock/clocktest"
 	"tenantry/internal/pools"
 )
 
@@ -174,13 +175,13 @@ func TestRevision_TakesTheRoomOfTheOneItRetires(t *testing.T) {
 
 func TestIdle_OldPoolsAreClosedInPassingAndTheWantedOneIsKept(t *testing.T) {
 	t.Parallel()
-	clock := &fakeClock{now: time.Unix(0, 0)}
+	clock := clocktest.At(time.Unix(0, 0))
 	f := setup(t, pools.Options{Budget: 3, Share: 1, IdleTimeout: time.Hour, Now: clock.Now})
 	f.lease(t, 0).Release()
 	f.lease(t, 1).Release()
-	clock.advance(30 * time.Minute)
+	clock.Move(30 * time.Minute)
 	f.lease(t, 2).Release()
-	clock.advance(30 * time.Minute)
+	clock.Move(30 * time.Minute)
 	require.Equal(t, 3, f.Stats().Idle, "time alone closes nothing")
 
 	f.lease(t, 0)

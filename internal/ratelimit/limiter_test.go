@@ -18,35 +18,27 @@ import (
 	"pgregory.net/rapid"
 
 	"tenantry/internal/clock"
+	"tenantry/internal/clock/clocktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ticking is a clock that a test moves; a Redis may follow it.
 type ticking struct {
-	mu  sync.Mutex
-	at  time.Time
+	*clocktest.Clock
 	and *miniredis.Miniredis
 }
 
 func newTicking(m *miniredis.Miniredis) *ticking {
-	c := &ticking{at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), and: m}
+	c := &ticking{Clock: clocktest.At(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)), and: m}
 	c.move(0)
 	return c
 }
 
-func (c *ticking) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
 func (c *ticking) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
+	at := c.Move(d)
 	if c.and != nil {
-		c.and.SetTime(c.at)
+		c.and.SetTime(at)
 		if d > 0 {
 			c.and.FastForward(d)
 		}
@@ -69,7 +61,7 @@ func simulated(t *testing.T) (*Limiter, *ticking) {
 	t.Helper()
 	m := miniredis.RunT(t)
 	c := newTicking(m)
-	return New(Options{Redis: dial(t, m.Addr()), Timeout: patient, Now: c.now}), c
+	return New(Options{Redis: dial(t, m.Addr()), Timeout: patient, Now: c.Now}), c
 }
 
 // real is the server of the tests; every test has keys of its own.
@@ -95,7 +87,7 @@ func TestAllow_AdmitsAtMostBurstPlusRateTimesWindow(t *testing.T) {
 		"Redis": simulated,
 		"process": func(*testing.T) (*Limiter, *ticking) {
 			c := newTicking(nil)
-			return New(Options{Now: c.now}), c
+			return New(Options{Now: c.Now}), c
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +103,7 @@ func TestAllow_AdmitsAtMostBurstPlusRateTimesWindow(t *testing.T) {
 					asked := keys[:n]
 					if d := l.Allow(context.Background(), asked...); d.Allowed {
 						for _, k := range asked {
-							admitted[k.Value] = append(admitted[k.Value], c.now())
+							admitted[k.Value] = append(admitted[k.Value], c.Now())
 						}
 					}
 				}
@@ -271,7 +263,7 @@ func TestAllow_WithoutRedisTheProcessDecidesMoreStrictlyAndSaysSo(t *testing.T) 
 	m := miniredis.RunT(t)
 	c := newTicking(m)
 	var locals, all atomic.Int64
-	l := New(Options{Redis: dial(t, m.Addr()), Timeout: patient, Now: c.now, Observe: func(local bool) {
+	l := New(Options{Redis: dial(t, m.Addr()), Timeout: patient, Now: c.Now, Observe: func(local bool) {
 		all.Add(1)
 		if local {
 			locals.Add(1)
@@ -314,7 +306,7 @@ func TestAllow_ADeadRedisIsNotWaitedForByEveryRequest(t *testing.T) {
 	t.Cleanup(func() { _ = r.Close() })
 	var asked counting
 	r.AddHook(&asked)
-	l := New(Options{Redis: r, Now: c.now})
+	l := New(Options{Redis: r, Now: c.Now})
 	k := key(Limit{Count: 1000, Per: time.Second, Burst: 1000})
 	started := time.Now()
 	for range 1000 {

@@ -15,7 +15,7 @@ import (
 func TestLocal_MemoryIsBoundedAndNobodyIsForgottenWhoIsStillLimited(t *testing.T) {
 	t.Parallel()
 	c := newTicking(nil)
-	l := New(Options{Now: c.now})
+	l := New(Options{Now: c.Now})
 	l.local.max = 1000
 	victim := key(Limit{Count: 1, Per: time.Hour, Burst: 1})
 	require.True(t, l.Allow(t.Context(), victim).Allowed)
@@ -40,7 +40,7 @@ func TestLocal_MemoryIsBoundedAndNobodyIsForgottenWhoIsStillLimited(t *testing.T
 func TestLocal_HoldsForParallelCallers(t *testing.T) {
 	t.Parallel()
 	c := newTicking(nil)
-	l := New(Options{Now: c.now})
+	l := New(Options{Now: c.Now})
 	k := key(Limit{Count: 4, Per: time.Hour, Burst: 40})
 	var admitted atomic.Int64
 	var all sync.WaitGroup

@@ -12,7 +12,7 @@ import (
 
 	"tenantry/internal/apperr"
 	"tenantry/internal/audit"
-	"tenantry/internal/clock"
+	"tenantry/internal/clock/clocktest"
 	"tenantry/internal/ids"
 	"tenantry/internal/signingkeys"
 	"tenantry/internal/tenants"
@@ -22,34 +22,20 @@ import (
 // world is an installation with one tenant, and a clock the test moves.
 type world struct {
 	*testdb.Installation
+	*clocktest.Clock
 	tenant ids.Tenant
 	keys   *signingkeys.Service
-
-	mu sync.Mutex
-	at time.Time
 }
 
 var operator = signingkeys.Requester{Actor: audit.System, RequestID: "cli-1"}
 
 func setup(t *testing.T) *world {
 	t.Helper()
-	w := &world{Installation: testdb.New(t), at: clock.System()}
+	w := &world{Installation: testdb.New(t), Clock: clocktest.New()}
 	w.tenant = w.InsertTenant(t, "acme", tenants.Active).ID
-	w.keys = signingkeys.New(w.Central, w.now)
+	w.keys = signingkeys.New(w.Central, w.Now)
 	require.NoError(t, w.keys.Keep(t.Context(), w.tenant), "a tenant without a key gets one that signs at once")
 	return w
-}
-
-func (w *world) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
-}
-
-func (w *world) wait(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = w.at.Add(d)
 }
 
 // entry is how a process sees the tenant that asks the database now.
@@ -63,9 +49,9 @@ func (w *world) entry(t *testing.T) tenants.Entry {
 // signer answers the kid that signs, after checking that its halves match.
 func (w *world) signer(t *testing.T, e tenants.Entry) uuid.UUID {
 	t.Helper()
-	kid, private, err := e.Signer(w.now())
+	kid, private, err := e.Signer(w.Now())
 	require.NoError(t, err)
-	public, ok := e.Key(kid, w.now())
+	public, ok := e.Key(kid, w.Now())
 	require.True(t, ok, "what signs is verified")
 	require.True(t, ed25519.Verify(public, []byte("x"), ed25519.Sign(private, []byte("x"))))
 	return kid
@@ -73,7 +59,7 @@ func (w *world) signer(t *testing.T, e tenants.Entry) uuid.UUID {
 
 func (w *world) published(t *testing.T, e tenants.Entry) (out []uuid.UUID) {
 	t.Helper()
-	for _, k := range e.LiveKeys(w.now()) {
+	for _, k := range e.LiveKeys(w.Now()) {
 		out = append(out, k.ID)
 	}
 	return out
@@ -106,17 +92,17 @@ func TestRotate_PublishesBeforeItSignsAndVerifiesAfterIt(t *testing.T) {
 	require.Equal(t, old, w.signer(t, during), "the new key does not sign yet")
 	require.ElementsMatch(t, []uuid.UUID{old, k.ID}, w.published(t, during), "but everybody can know it")
 
-	w.wait(signingkeys.Lead - time.Microsecond)
+	w.Move(signingkeys.Lead - time.Microsecond)
 	require.Equal(t, old, w.signer(t, during))
-	w.wait(time.Microsecond)
+	w.Move(time.Microsecond)
 	require.Equal(t, k.ID, w.signer(t, during), "it signs from its moment on, without another look at the database")
 	require.Equal(t, old, w.signer(t, before), "who has not looked for a minute signs with the old one")
 
-	w.wait(tenants.AccessTTL)
-	_, ok := during.Key(old, w.now())
+	w.Move(tenants.AccessTTL)
+	_, ok := during.Key(old, w.Now())
 	require.True(t, ok, "a token that was signed in the last moment lives as long as any")
-	w.wait(2 * time.Minute)
-	_, ok = during.Key(old, w.now())
+	w.Move(2 * time.Minute)
+	_, ok = during.Key(old, w.Now())
 	require.False(t, ok, "the old key ends by the clock")
 	require.Equal(t, []uuid.UUID{k.ID}, w.published(t, during))
 
@@ -124,7 +110,7 @@ func TestRotate_PublishesBeforeItSignsAndVerifiesAfterIt(t *testing.T) {
 	left, err := w.keys.List(t.Context(), w.tenant)
 	require.NoError(t, err)
 	require.Len(t, left, 1, "the next pass deletes it")
-	require.Equal(t, "signing", left[0].State(w.now()))
+	require.Equal(t, "signing", left[0].State(w.Now()))
 }
 
 func TestRotate_OneThatHasBegunIsAnsweredAgain(t *testing.T) {
@@ -148,7 +134,7 @@ func TestRotate_OneThatHasBegunIsAnsweredAgain(t *testing.T) {
 	keys, err := w.keys.List(t.Context(), w.tenant)
 	require.NoError(t, err)
 	require.Len(t, keys, 2)
-	require.Equal(t, []string{"signing", "published"}, []string{keys[0].State(w.now()), keys[1].State(w.now())})
+	require.Equal(t, []string{"signing", "published"}, []string{keys[0].State(w.Now()), keys[1].State(w.Now())})
 }
 
 func TestKeep_ChangesAKeyWhenItIsOldAndOnlyThen(t *testing.T) {
@@ -158,17 +144,17 @@ func TestKeep_ChangesAKeyWhenItIsOldAndOnlyThen(t *testing.T) {
 	for range 3 {
 		require.NoError(t, w.keys.Keep(t.Context(), w.tenant))
 	}
-	w.wait(signingkeys.Age - time.Microsecond)
+	w.Move(signingkeys.Age - time.Microsecond)
 	require.NoError(t, w.keys.Keep(t.Context(), w.tenant))
 	require.Equal(t, []uuid.UUID{first}, w.published(t, w.entry(t)))
 
-	w.wait(time.Microsecond)
+	w.Move(time.Microsecond)
 	for range 3 { // a pass may visit twice
 		require.NoError(t, w.keys.Keep(t.Context(), w.tenant))
 	}
 	require.Len(t, w.published(t, w.entry(t)), 2)
 	require.Equal(t, first, w.signer(t, w.entry(t)))
-	w.wait(signingkeys.Lead)
+	w.Move(signingkeys.Lead)
 	require.NotEqual(t, first, w.signer(t, w.entry(t)))
 	require.Len(t, w.audited(t, "signing_key.rotated"), 2, "the first key and its successor")
 }
@@ -186,10 +172,10 @@ func TestReplace_EndsEveryOlderKeyAtOnce(t *testing.T) {
 	require.Equal(t, k.ID, w.signer(t, e))
 	require.Equal(t, []uuid.UUID{k.ID}, w.published(t, e))
 	for _, gone := range []uuid.UUID{old, pending.ID} {
-		_, ok := e.Key(gone, w.now())
+		_, ok := e.Key(gone, w.Now())
 		require.False(t, ok, "a key that was only published may have leaked as well")
 	}
-	w.wait(-time.Hour)
+	w.Move(-time.Hour)
 	require.Equal(t, k.ID, w.signer(t, e), "a process whose clock is behind signs too")
 	rows := w.audited(t, "signing_key.replaced")
 	require.Len(t, rows, 1)
