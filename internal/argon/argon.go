@@ -53,8 +53,8 @@ func IsHelper() bool { return os.Getenv(marker) != "" }
 // the process it helps may still have logins to finish. Its input ends with
 // that process, however that ends, and that ends the helper.
 func Help() int {
+	signal.Ignore(syscall.SIGTERM, os.Interrupt) // first: what is ignored stays so when giveWay begins anew
 	giveWay()
-	signal.Ignore(syscall.SIGTERM, os.Interrupt)
 	if err := serve(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "argon2id helper:", err)
 		return 1

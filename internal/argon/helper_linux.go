@@ -11,8 +11,10 @@ import (
 // that everybody wants; at 19 logins would stand still there.
 const niceness = 5
 
-// self is the running binary, also after another was put in its place.
-func self() (string, error) { return "/proc/self/exe", nil }
+// running is the running binary, also after another was put in its place.
+const running = "/proc/self/exe"
+
+func self() (string, error) { return running, nil }
 
 // giveWay lowers the priority of this process, once. A priority is a thread's;
 // execve(2) leaves of all threads the one that calls it, and the program begins
@@ -26,6 +28,6 @@ func giveWay() {
 	// The kernel answers 20 less the niceness (getpriority(2)).
 	prio, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
 	if err == nil && syscall.Setpriority(syscall.PRIO_PROCESS, 0, 20-prio+niceness) == nil {
-		_ = syscall.Exec("/proc/self/exe", os.Args, []string{marker + "=" + low})
+		_ = syscall.Exec(running, os.Args, []string{marker + "=" + low})
 	}
 }
