@@ -30,11 +30,15 @@ func timestamp(t *time.Time) *timestamppb.Timestamp {
 }
 
 // parseID reads a UUID that the schema's rule has checked already; one id has
-// one text, so other spellings are refused.
+// one text, so other spellings are refused. The nil UUID (RFC 9562, 5.9) stands
+// for "none" further in, so nobody may name it.
 func parseID(field, text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != 36 {
 		return uuid.Nil, apperr.InvalidField(field, "string.uuid", "must be a UUID of 36 characters")
+	}
+	if id == uuid.Nil {
+		return uuid.Nil, apperr.InvalidField(field, "string.uuid", "must not be the nil UUID, which names nothing")
 	}
 	return id, nil
 }

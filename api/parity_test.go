@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
@@ -168,4 +169,56 @@ func TestParity_EveryKeyedRPCAnswersItsRepetition(t *testing.T) {
 		}
 	}
 	require.Equal(t, http.StatusOK, o.as(t, o.owner, "GET", "/v1/me", "").status)
+}
+
+// The nil UUID means "none" behind the doors; before them it is a mistake.
+func TestParity_NoRPCTakesTheNilUUID(t *testing.T) {
+	t.Parallel()
+	o := newOrganization(t)
+	asked := 0
+	for _, procedure := range slices.Sorted(maps.Keys(o.server.methods)) {
+		m := o.server.methods[procedure]
+		msg := scenes[string(m.desc.Name())](t, scene{o, "nobody" + strings.ToLower(string(m.desc.Name()))})
+		for _, set := range idsIn(msg.ProtoReflect()) {
+			restore := set(uuid.Nil.String())
+			h, there := knockREST(t, o.fake, knock{method: m, host: o.hostOf(m), bearer: o.credential(m), msg: msg})
+			restore()
+			require.True(t, there, procedure)
+			require.Equal(t, 4, h.class, "%s: %v", procedure, h.body)
+			require.Contains(t, masked(t, h.body), "INVALID_ARGUMENT", procedure)
+			asked++
+		}
+	}
+	require.Greater(t, asked, 30)
+}
+
+// idsIn answers a setter for each UUID of a message, wherever it is; what a
+// setter answers takes it back.
+func idsIn(m protoreflect.Message) (setters []func(string) (restore func())) {
+	is := func(v protoreflect.Value) bool {
+		text, ok := v.Interface().(string)
+		return ok && len(text) == 36 && uuid.Validate(text) == nil
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.IsList() && f.Kind() == protoreflect.StringKind:
+			for i := range v.List().Len() {
+				if was := v.List().Get(i); is(was) {
+					setters = append(setters, func(id string) func() {
+						v.List().Set(i, protoreflect.ValueOfString(id))
+						return func() { v.List().Set(i, was) }
+					})
+				}
+			}
+		case f.Message() != nil && !f.IsList() && !f.IsMap():
+			setters = append(setters, idsIn(v.Message())...)
+		case is(v):
+			setters = append(setters, func(id string) func() {
+				m.Set(f, protoreflect.ValueOfString(id))
+				return func() { m.Set(f, v) }
+			})
+		}
+		return true
+	})
+	return setters
 }

@@ -186,8 +186,8 @@ func (g shooter) bend(r *shot) {
 // host is mostly the one that the RPC is served at, with a credential of it.
 func (g shooter) host(m protoreflect.MethodDescriptor) (host, bearer string) {
 	policy := proto.GetExtension(m.Options(), commonv1.E_Policy).(*commonv1.Policy)
-	i := g.IntN(len(g.w.slugs))
-	host, bearer = g.w.slugs[i]+".localhost", g.w.bearers[2*i+g.IntN(2)]
+	i := g.IntN(len(g.w.orders))
+	host, bearer = g.w.orders[i].Slug+".localhost", g.w.bearers[2*i+g.IntN(2)]
 	if policy.GetHost() == commonv1.Host_HOST_CENTRAL {
 		host, bearer = "localhost", one(g, g.w.bearers[len(g.w.bearers)-2:]...)
 	}
@@ -264,7 +264,7 @@ func (g shooter) scalar(f protoreflect.FieldDescriptor) any {
 		return g.IntN(2) == 0
 	case protoreflect.StringKind, protoreflect.BytesKind:
 		if name == "slug" {
-			return one(g, g.w.slugs[0], "Not A Slug", "admin", g.noise(3)+"!")
+			return one(g, g.w.orders[0].Slug, "Not A Slug", "admin", g.noise(3)+"!")
 		}
 		return one(g, g.id(), g.noise(30), "", "a name", "random"+string(rune('a'+g.IntN(26)))+"@random.example", "a quiet harbour at four in the morning", "users.read",
 			"-created_at,name", "name==x;email==y", "roles", strings.Repeat("y", g.IntN(2000)))
