@@ -120,4 +120,5 @@ var catalogue = map[commonv1.Reason]entry{
 	commonv1.Reason_REASON_FACTOR_RESET_SAME_PERSON:  {Kind: apperr.Forbidden},
 	commonv1.Reason_REASON_FACTOR_RESET_SECOND_ADMIN: {Kind: apperr.Precondition},
 	commonv1.Reason_REASON_FACTOR_RESET_EXISTS:       {Kind: apperr.AlreadyExists},
+	commonv1.Reason_REASON_FACTOR_RESET_ADMIN_EXISTS: {Kind: apperr.Precondition},
 }

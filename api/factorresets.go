@@ -19,6 +19,15 @@ func (h *factorsHandler) RequestFactorReset(ctx context.Context, req *authv1.Req
 	return factorResetMessage(r), err
 }
 
+func (h *factorsHandler) RequestOwnFactorReset(ctx context.Context, req *authv1.RequestOwnFactorResetRequest) (*authv1.FactorReset, error) {
+	call := edge.From(ctx)
+	r, err := h.factors.RequestOwnReset(ctx, call.Lease, req.GetChallengeToken(), call.Meta())
+	if err != nil {
+		return nil, err
+	}
+	return factorResetMessage(r), nil
+}
+
 func (h *factorsHandler) ListFactorResets(ctx context.Context, req *authv1.ListFactorResetsRequest) (*authv1.ListFactorResetsResponse, error) {
 	in := listRequest(req)
 	found, err := h.factors.ListResets(ctx, edge.From(ctx).Lease, in)

@@ -100,10 +100,7 @@ func TestFactorReset_AnOperatorConfirmsOnlyWhereNobodyElseCan(t *testing.T) {
 	p := o.join(t, "mia", "admin")
 	o.equip(t, &p)
 	id := o.requestReset(t, o.owner, p).get(t, http.StatusOK, "id")
-	path := "/v1/tenants/" + o.id.String() + "/factor-resets/" + id + ":confirm"
-	confirm := func() answer {
-		return o.do(t, call{method: "POST", host: centralHost, path: path, bearer: o.operator, body: "{}"})
-	}
+	confirm := func() answer { return o.operatorConfirms(t, id) }
 	central := func() (n int) {
 		require.NoError(t, o.in.Central.Pool().QueryRow(t.Context(), `
 			SELECT count(*) FROM audit_log WHERE action = 'tenant.factor_reset_confirm_requested' AND actor_kind = 'operator'`).Scan(&n))
@@ -126,4 +123,70 @@ func TestFactorReset_AnOperatorConfirmsOnlyWhereNobodyElseCan(t *testing.T) {
 	o.password(t, p.email).get(t, http.StatusOK, "access_token")
 	require.Equal(t, http.StatusOK, confirm().status, "its repetition is answered")
 	require.Len(t, o.audited(t, "factor_reset.confirmed"), 1)
+}
+
+func (o *org) requestOwnReset(t *testing.T, challenge string) answer {
+	t.Helper()
+	return o.ask(t, person{}, "POST", "/v1/auth/mfa:requestReset", object{"challenge_token": challenge})
+}
+
+func (o *org) operatorConfirms(t *testing.T, reset string) answer {
+	t.Helper()
+	path := "/v1/tenants/" + o.id.String() + "/factor-resets/" + reset + ":confirm"
+	return o.do(t, call{method: "POST", host: centralHost, path: path, bearer: o.operator, body: "{}"})
+}
+
+// An organization's only owner has nobody who may ask for them. Planted:
+// RequestOwnReset that asks whoever else may, does not look for the request that
+// is open, or tells nobody; ConfirmReset that takes what the person has asked.
+func TestFactorReset_AnOnlyOwnerAsksInsideTheLogin(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	admin := o.join(t, "mia", "admin")
+	_, codes := o.equip(t, &admin)
+	o.equip(t, &o.owner)
+	o.requestOwnReset(t, o.challenge(t, admin.email)).refused(t, 400, "FACTOR_RESET_ADMIN_EXISTS")
+	require.Zero(t, o.mails(t, "notice_factor_reset_requested"))
+
+	waiting := o.challenge(t, o.owner.email)
+	asked := o.requestOwnReset(t, waiting)
+	id := asked.get(t, http.StatusOK, "id")
+	require.Equal(t, asked.get(t, http.StatusOK, "user_id"), asked.get(t, http.StatusOK, "requester_id"))
+	require.Equal(t, id, o.requestOwnReset(t, o.challenge(t, o.owner.email)).get(t, http.StatusOK, "id"), "the answer was lost")
+	require.Equal(t, 1, o.mails(t, "notice_factor_reset_requested"))
+	require.Len(t, o.audited(t, "factor_reset.requested"), 1)
+	admin.token = o.verify(t, o.challenge(t, admin.email), object{"backup_code": codes[0]}).get(t, http.StatusOK, "access_token")
+	o.setRoles(t, o.owner, admin, "owner")
+	o.endReset(t, admin, id, "confirm").refused(t, 403, "FACTOR_RESET_SAME_PERSON")
+	o.operatorConfirms(t, id).refused(t, 400, "FACTOR_RESET_SECOND_ADMIN")
+	o.setRoles(t, o.owner, admin, "admin")
+	require.Equal(t, http.StatusOK, o.ask(t, o.owner, "GET", "/v1/me", nil).status)
+
+	require.Equal(t, true, o.operatorConfirms(t, id).object(t, http.StatusOK)["by_operator"])
+	o.ask(t, o.owner, "GET", "/v1/me", nil).refused(t, 401, "CREDENTIAL_INVALID")
+	o.requestOwnReset(t, waiting).refused(t, 401, "CHALLENGE_INVALID")
+	o.password(t, o.owner.email).get(t, http.StatusOK, "access_token")
+}
+
+// Planted: lockDown that leaves the request; lockWaiting that does not compare
+// the account; openChallenge for another kind. RequestOwnReset without its own
+// look at the challenge stays green: openChallenge has looked, and only a login
+// that ends in between is what the second look is for.
+func TestFactorReset_WhatAThiefAsksForIsWithdrawnByNotMe(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	_, codes := o.equip(t, &o.owner)
+	used := o.challenge(t, o.owner.email)
+	o.verify(t, used, object{"backup_code": codes[0]}).get(t, http.StatusOK, "access_token")
+	o.requestOwnReset(t, used).refused(t, 401, "CHALLENGE_INVALID")
+	o.requestOwnReset(t, strings.Repeat("A", 43)).refused(t, 401, "CHALLENGE_INVALID")
+
+	id := o.requestOwnReset(t, o.challenge(t, o.owner.email)).get(t, http.StatusOK, "id")
+	stolen := o.challenge(t, o.owner.email)
+	notMe := tokenOf(o.link(t, o.id, o.owner.email))
+	require.Equal(t, "Somebody asks to remove the second factor of your account at acme Inc", o.subjects(o.owner.email)[0])
+	require.Equal(t, http.StatusOK, o.ask(t, person{}, "POST", "/v1/auth/not-me", object{"token": notMe}).status)
+	o.operatorConfirms(t, id).refused(t, 400, "FACTOR_RESET_NOT_OPEN")
+	o.requestOwnReset(t, stolen).refused(t, 401, "CHALLENGE_INVALID")
+	require.Contains(t, o.audited(t, "user.locked_down")[0][3], `"factor_reset_withdrawn": true`)
 }

@@ -118,6 +118,15 @@ var factorScenes = map[string]func(*testing.T, scene) proto.Message{
 		require.NoError(t, err)
 		return &authv1.RequestFactorResetRequest{UserId: id}
 	},
+	"RequestOwnFactorReset": func(t *testing.T, s scene) proto.Message {
+		token, _ := s.waiting(t)
+		// The person's rights are what nobody else holds.
+		_, err := s.sql(t).Exec(t.Context(), `
+			WITH alone AS (INSERT INTO roles (id, name, permissions) VALUES (gen_random_uuid(), $1::text, jsonb_build_array($1::text)) RETURNING id)
+			INSERT INTO user_roles (user_id, role_id) SELECT u.id, alone.id FROM alone, users u WHERE u.email = $2`, s.name, s.email())
+		require.NoError(t, err)
+		return &authv1.RequestOwnFactorResetRequest{ChallengeToken: token}
+	},
 	"ListFactorResets": func(*testing.T, scene) proto.Message { return &authv1.ListFactorResetsRequest{Limit: 1} },
 	"ConfirmFactorReset": func(t *testing.T, s scene) proto.Message {
 		s.bare(t)

@@ -52,11 +52,12 @@ var bodies = map[string]map[string]any{
 	"RequestMagicLink": {"email": "owner@mass.example", "code_challenge": challengeOf(verifier)},
 	"ExchangeCode":     {"code": strings.Repeat("A", 43), "code_verifier": verifier},
 
-	"ConfirmTotp":          {"code": "000000"},
-	"VerifyMfa":            {"challenge_token": strings.Repeat("A", 43), "totp_code": "000000"},
-	"EnrollWithChallenge":  {"challenge_token": strings.Repeat("A", 43)},
-	"ConfirmWithChallenge": {"challenge_token": strings.Repeat("A", 43), "code": "000000"},
-	"StepUp":               {"password": password},
+	"ConfirmTotp":           {"code": "000000"},
+	"VerifyMfa":             {"challenge_token": strings.Repeat("A", 43), "totp_code": "000000"},
+	"EnrollWithChallenge":   {"challenge_token": strings.Repeat("A", 43)},
+	"RequestOwnFactorReset": {"challenge_token": strings.Repeat("A", 43)},
+	"ConfirmWithChallenge":  {"challenge_token": strings.Repeat("A", 43), "code": "000000"},
+	"StepUp":                {"password": password},
 }
 
 // TestAttack9_FieldsThatTheServerDecidesAreRefused is attack 9 of the baseline,

@@ -42,10 +42,7 @@ func (s *Service) EnrollWithChallenge(ctx context.Context, l *db.Lease, e tenant
 		return Enrollment{}, err
 	}
 	same := func(tx db.TenantTx) error {
-		a, err := lockAccount(ctx, tx, c.user)
-		if err == nil && (a.revision != c.revision || a.secondFactor) {
-			err = errChallenge()
-		}
+		_, err := lockWaiting(ctx, tx, c, false)
 		return err
 	}
 	return s.enroll(ctx, l, e, c.user, same, m)

@@ -92,11 +92,7 @@ func (s *Service) operatorMay(ctx context.Context, tx db.TenantTx, r Reset) erro
 	if !r.open(s.now()) {
 		return errNotOpen("it has been confirmed or cancelled, or has expired")
 	}
-	needed, err := rbac.Holding(ctx, tx, r.User)
-	if err != nil {
-		return err
-	}
-	n, err := secondAdmins(ctx, tx, r, append(needed, mayReset))
+	n, err := secondAdmins(ctx, tx, r)
 	if err != nil {
 		return err
 	}

@@ -21,10 +21,12 @@ const resetTTL = 72 * time.Hour
 const mayReset = "users.update"
 
 // Reset asks to take a lost second factor away: two people agree, neither of
-// whom it is about.
+// whom it is about. Where no administrator may ask, its person does, and an
+// operator agrees.
 type Reset struct {
-	ID        uuid.UUID
-	User      uuid.UUID
+	ID   uuid.UUID
+	User uuid.UUID
+	// Requester is an administrator, or the person.
 	Requester uuid.UUID
 	// Confirmer is the second administrator, or the operator's key; nil until
 	// then.
@@ -39,6 +41,9 @@ type Reset struct {
 func (r Reset) open(now time.Time) bool {
 	return r.ConfirmedAt == nil && r.CancelledAt == nil && now.Before(r.ExpiresAt)
 }
+
+// own tells whether the person it is about has asked.
+func (r Reset) own() bool { return r.Requester == r.User }
 
 func errNotOpen(why string) error {
 	return apperr.New(apperr.Precondition, "FACTOR_RESET_NOT_OPEN", "This factor reset is not open any more: "+why+".")
@@ -67,18 +72,23 @@ func (s *Service) RequestReset(ctx context.Context, l *db.Lease, by rbac.Actor, 
 		if !a.secondFactor {
 			return Reset{}, apperr.New(apperr.Precondition, "FACTOR_MISSING", "user_id: this person has no second factor.")
 		}
-		now := s.now()
-		if waiting, err := hasOpenReset(ctx, tx, a.id, now); err != nil {
-			return Reset{}, err
-		} else if waiting {
-			return Reset{}, apperr.New(apperr.AlreadyExists, "FACTOR_RESET_EXISTS", "user_id: there is an open factor reset for this person. Confirm or cancel that one.")
-		}
-		r := Reset{ID: ids.New(), User: a.id, Requester: by.User.UUID(), CreatedAt: now, ExpiresAt: now.Add(resetTTL)}
-		if err := insertReset(ctx, tx, r); err != nil {
-			return Reset{}, err
-		}
-		return r, s.auditReset(ctx, tx, by.Actor, "factor_reset.requested", r, by.RequestID)
+		return s.ask(ctx, tx, a, by.User.UUID(), by.Actor, by.RequestID)
 	})
+}
+
+// ask writes a request, unless one is open.
+func (s *Service) ask(ctx context.Context, tx db.TenantTx, a account, requester uuid.UUID, by audit.Actor, request string) (Reset, error) {
+	now := s.now()
+	if _, waiting, err := openReset(ctx, tx, a.id, now); err != nil {
+		return Reset{}, err
+	} else if waiting {
+		return Reset{}, apperr.New(apperr.AlreadyExists, "FACTOR_RESET_EXISTS", "There is an open factor reset for this person. Confirm or cancel that one.")
+	}
+	r := Reset{ID: ids.New(), User: a.id, Requester: requester, CreatedAt: now, ExpiresAt: now.Add(resetTTL)}
+	if err := insertReset(ctx, tx, r); err != nil {
+		return Reset{}, err
+	}
+	return r, s.auditReset(ctx, tx, by, "factor_reset.requested", r, request)
 }
 
 // checkAbove refuses to act on somebody who may more than the actor.
@@ -100,6 +110,9 @@ func (s *Service) ConfirmReset(ctx context.Context, l *db.Lease, by rbac.Actor, 
 		r, err := s.lockOpen(ctx, tx, id)
 		if err != nil {
 			return Reset{}, err
+		}
+		if r.own() {
+			return Reset{}, errSamePerson("The person it is about has asked for this factor reset: an operator confirms it. Or cancel it and ask for one yourself.")
 		}
 		if who := by.User.UUID(); who == r.Requester || who == r.User {
 			return Reset{}, errSamePerson("A factor reset is confirmed by a second administrator, whom it is not about.")

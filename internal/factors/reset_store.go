@@ -10,13 +10,13 @@ import (
 	"tenantry/ent/schema/tenant"
 	"tenantry/ent/tenantdb"
 	"tenantry/ent/tenantdb/factorreset"
-
 	"tenantry/ent/tenantdb/user"
 	"tenantry/internal/apperr"
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/lists"
+	"tenantry/internal/rbac"
 )
 
 // Resets is what the list of resets may show, filter and sort by.
@@ -70,13 +70,17 @@ func lockTarget(ctx context.Context, tx db.TenantTx, id uuid.UUID) (account, err
 	return fromUser(u), nil
 }
 
-func hasOpenReset(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time) (bool, error) {
-	found, err := tx.Ent().FactorReset.Query().
-		Where(factorreset.UserID(id), factorreset.ConfirmedAtIsNil(), factorreset.CancelledAtIsNil(), factorreset.ExpiresAtGT(now)).Exist(ctx)
-	if err != nil {
-		return false, fmt.Errorf("look for factor reset: %w", err)
+// openReset answers the request that waits for an account; false when none does.
+func openReset(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time) (Reset, bool, error) {
+	r, err := tx.Ent().FactorReset.Query().
+		Where(factorreset.UserID(id), factorreset.ConfirmedAtIsNil(), factorreset.CancelledAtIsNil(), factorreset.ExpiresAtGT(now)).Only(ctx)
+	if tenantdb.IsNotFound(err) {
+		return Reset{}, false, nil
 	}
-	return found, nil
+	if err != nil {
+		return Reset{}, false, fmt.Errorf("look for factor reset: %w", err)
+	}
+	return fromReset(r), true, nil
 }
 
 func insertReset(ctx context.Context, tx db.TenantTx, r Reset) error {
@@ -99,10 +103,14 @@ func findReset(ctx context.Context, tx db.TenantTx, id uuid.UUID, lock bool) (Re
 	if err != nil {
 		return Reset{}, fmt.Errorf("find factor reset: %w", err)
 	}
+	return fromReset(r), nil
+}
+
+func fromReset(r *tenantdb.FactorReset) Reset {
 	return Reset{
 		ID: r.ID, User: r.UserID, Requester: r.RequesterID, Confirmer: r.ConfirmerID, ByOperator: r.ByOperator, CreatedAt: r.CreatedAt,
 		ExpiresAt: r.ExpiresAt, ConfirmedAt: r.ConfirmedAt, CancelledAt: r.CancelledAt,
-	}, nil
+	}
 }
 
 // saveReset writes how a request has ended.
@@ -131,14 +139,30 @@ func shutOut(ctx context.Context, tx db.TenantTx, a account, now time.Time) (ses
 
 // secondAdmins answers how many active people could confirm a reset: they may
 // ask for one, may all that its person may, and are neither of the two.
-func secondAdmins(ctx context.Context, tx db.TenantTx, r Reset, needed []string) (n int, err error) {
+func secondAdmins(ctx context.Context, tx db.TenantTx, r Reset) (n int, err error) {
+	needed, err := rbac.Holding(ctx, tx, r.User)
+	if err != nil {
+		return 0, err
+	}
 	err = tx.SQL().QueryRowContext(ctx, `
 		SELECT count(*) FROM users u WHERE u.deleted_at IS NULL AND u.id <> $1 AND u.id <> $2 AND NOT EXISTS (
 			SELECT FROM unnest($3::text[]) p WHERE NOT EXISTS (
 				SELECT FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id AND jsonb_exists(r.permissions, p)))`,
-		r.User, r.Requester, needed).Scan(&n)
+		r.User, r.Requester, append(needed, mayReset)).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count administrators: %w", err)
 	}
 	return n, nil
+}
+
+// WithdrawOwn cancels what a person has asked for themself, and answers whether
+// there was something: whoever asked was somebody else.
+func WithdrawOwn(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time) (bool, error) {
+	n, err := tx.Ent().FactorReset.Update().
+		Where(factorreset.UserID(id), factorreset.RequesterID(id), factorreset.ConfirmedAtIsNil(), factorreset.CancelledAtIsNil()).
+		SetCancelledAt(now).Save(ctx)
+	if err != nil {
+		return false, fmt.Errorf("withdraw factor reset: %w", err)
+	}
+	return n > 0, nil
 }

@@ -70,15 +70,21 @@ func (s *Service) openChallenge(ctx context.Context, l *db.Lease, token string, 
 // useChallenge redeems the token of a login, whose account must be as it was
 // when the first factor was checked, and have a second one or not.
 func (s *Service) useChallenge(ctx context.Context, tx db.TenantTx, token string, c challenge, second bool) error {
-	a, err := lockAccount(ctx, tx, c.user)
-	if err != nil || a.revision != c.revision || a.secondFactor != second {
-		if err == nil || apperr.ReasonOf(err) == "CREDENTIAL_INVALID" {
-			err = errChallenge()
-		}
+	if _, err := lockWaiting(ctx, tx, c, second); err != nil {
 		return err
 	}
-	_, err = onetime.Redeem(ctx, tx, onetime.MFAChallenge, token, s.now())
+	_, err := onetime.Redeem(ctx, tx, onetime.MFAChallenge, token, s.now())
 	return asChallenge(err)
+}
+
+// lockWaiting answers the account of a login, which must be as it was when the
+// first factor was checked, and have a second one or not.
+func lockWaiting(ctx context.Context, tx db.TenantTx, c challenge, second bool) (account, error) {
+	a, err := lockAccount(ctx, tx, c.user)
+	if err == nil && (a.revision != c.revision || a.secondFactor != second) || apperr.ReasonOf(err) == "CREDENTIAL_INVALID" {
+		err = errChallenge()
+	}
+	return a, err
 }
 
 // admit lets somebody in who has shown both factors. Whatever refuses them now

@@ -35,18 +35,19 @@ const (
 
 // Kinds about an account: their subject is its id.
 const (
-	PasswordChanged Kind = "notice_password_changed"
-	FactorAdded     Kind = "notice_factor_added"
-	FactorRemoved   Kind = "notice_factor_removed"
-	BackupCodesMade Kind = "notice_backup_codes_made"
-	BackupCodeUsed  Kind = "notice_backup_code_used"
-	FactorAttacked  Kind = "notice_factor_attacked"
-	KeyCreated      Kind = "notice_key_created"
+	PasswordChanged  Kind = "notice_password_changed"
+	FactorAdded      Kind = "notice_factor_added"
+	FactorRemoved    Kind = "notice_factor_removed"
+	FactorResetAsked Kind = "notice_factor_reset_requested"
+	BackupCodesMade  Kind = "notice_backup_codes_made"
+	BackupCodeUsed   Kind = "notice_backup_code_used"
+	FactorAttacked   Kind = "notice_factor_attacked"
+	KeyCreated       Kind = "notice_key_created"
 )
 
 // Kinds is every kind.
 var Kinds = []Kind{
-	NewDevice, SessionReused, PasswordChanged, FactorAdded, FactorRemoved, BackupCodesMade, BackupCodeUsed, FactorAttacked, KeyCreated,
+	NewDevice, SessionReused, PasswordChanged, FactorAdded, FactorRemoved, FactorResetAsked, BackupCodesMade, BackupCodeUsed, FactorAttacked, KeyCreated,
 }
 
 // NotMeTTL is how long the link of a notice works.

@@ -7,6 +7,7 @@ import (
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
+	"tenantry/internal/factors"
 	"tenantry/internal/ids"
 	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
@@ -35,8 +36,9 @@ func (s *Service) ReportNotMe(ctx context.Context, l *db.Lease, token string, m 
 }
 
 // lockDown ends everything that opens an account: sessions, API keys, known
-// devices, links, waiting changes, and its password until a reset. A mail with
-// a link for that goes to its address. It answers what was ended.
+// devices, links, waiting changes, a factor reset that was asked for in its
+// name, and its password until a reset. A mail with a link for that goes to its
+// address. It answers what was ended.
 func (s *Service) lockDown(ctx context.Context, tx db.TenantTx, a account) (map[string]any, error) {
 	now := s.Now()
 	if err := lockPassword(ctx, tx, a.id); err != nil {
@@ -53,6 +55,10 @@ func (s *Service) lockDown(ctx context.Context, tx db.TenantTx, a account) (map[
 	if err != nil {
 		return nil, err
 	}
+	withdrawn, err := factors.WithdrawOwn(ctx, tx, a.id, now)
+	if err != nil {
+		return nil, err
+	}
 	err = outbox.Mail(ctx, tx, now, outbox.MailIntent{Template: MailSecured, Tenant: tx.Tenant(), SubjectID: a.id})
-	return map[string]any{"sessions_revoked": sessions, "api_keys_revoked": keys}, err
+	return map[string]any{"sessions_revoked": sessions, "api_keys_revoked": keys, "factor_reset_withdrawn": withdrawn}, err
 }

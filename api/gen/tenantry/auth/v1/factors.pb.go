@@ -900,6 +900,51 @@ func (x *RequestFactorResetRequest) GetUserId() string {
 	return ""
 }
 
+type RequestOwnFactorResetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The challenge's, 43 characters of base64url. It is not used up.
+	ChallengeToken string `protobuf:"bytes,1,opt,name=challenge_token,json=challengeToken,proto3" json:"challenge_token,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RequestOwnFactorResetRequest) Reset() {
+	*x = RequestOwnFactorResetRequest{}
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestOwnFactorResetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestOwnFactorResetRequest) ProtoMessage() {}
+
+func (x *RequestOwnFactorResetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestOwnFactorResetRequest.ProtoReflect.Descriptor instead.
+func (*RequestOwnFactorResetRequest) Descriptor() ([]byte, []int) {
+	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RequestOwnFactorResetRequest) GetChallengeToken() string {
+	if x != nil {
+		return x.ChallengeToken
+	}
+	return ""
+}
+
 // FactorReset asks to take a lost second factor away.
 type FactorReset struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -907,7 +952,7 @@ type FactorReset struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Whose factor.
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// The administrator who asks.
+	// The administrator who asks, or the person.
 	RequesterId string `protobuf:"bytes,3,opt,name=requester_id,json=requesterId,proto3" json:"requester_id,omitempty"`
 	// The second administrator, or the operator's key; empty until then.
 	ConfirmerId string `protobuf:"bytes,4,opt,name=confirmer_id,json=confirmerId,proto3" json:"confirmer_id,omitempty"`
@@ -926,7 +971,7 @@ type FactorReset struct {
 
 func (x *FactorReset) Reset() {
 	*x = FactorReset{}
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[16]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +983,7 @@ func (x *FactorReset) String() string {
 func (*FactorReset) ProtoMessage() {}
 
 func (x *FactorReset) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[16]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +996,7 @@ func (x *FactorReset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FactorReset.ProtoReflect.Descriptor instead.
 func (*FactorReset) Descriptor() ([]byte, []int) {
-	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{16}
+	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FactorReset) GetId() string {
@@ -1039,7 +1084,7 @@ type ListFactorResetsRequest struct {
 
 func (x *ListFactorResetsRequest) Reset() {
 	*x = ListFactorResetsRequest{}
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[17]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1096,7 @@ func (x *ListFactorResetsRequest) String() string {
 func (*ListFactorResetsRequest) ProtoMessage() {}
 
 func (x *ListFactorResetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[17]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1109,7 @@ func (x *ListFactorResetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFactorResetsRequest.ProtoReflect.Descriptor instead.
 func (*ListFactorResetsRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{17}
+	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListFactorResetsRequest) GetLimit() int32 {
@@ -1116,7 +1161,7 @@ type ListFactorResetsResponse struct {
 
 func (x *ListFactorResetsResponse) Reset() {
 	*x = ListFactorResetsResponse{}
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[18]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1173,7 @@ func (x *ListFactorResetsResponse) String() string {
 func (*ListFactorResetsResponse) ProtoMessage() {}
 
 func (x *ListFactorResetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[18]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1186,7 @@ func (x *ListFactorResetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFactorResetsResponse.ProtoReflect.Descriptor instead.
 func (*ListFactorResetsResponse) Descriptor() ([]byte, []int) {
-	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{18}
+	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListFactorResetsResponse) GetFactorResets() []*FactorReset {
@@ -1174,7 +1219,7 @@ type ConfirmFactorResetRequest struct {
 
 func (x *ConfirmFactorResetRequest) Reset() {
 	*x = ConfirmFactorResetRequest{}
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[19]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1231,7 @@ func (x *ConfirmFactorResetRequest) String() string {
 func (*ConfirmFactorResetRequest) ProtoMessage() {}
 
 func (x *ConfirmFactorResetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[19]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1244,7 @@ func (x *ConfirmFactorResetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmFactorResetRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmFactorResetRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{19}
+	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConfirmFactorResetRequest) GetId() string {
@@ -1218,7 +1263,7 @@ type CancelFactorResetRequest struct {
 
 func (x *CancelFactorResetRequest) Reset() {
 	*x = CancelFactorResetRequest{}
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[20]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1275,7 @@ func (x *CancelFactorResetRequest) String() string {
 func (*CancelFactorResetRequest) ProtoMessage() {}
 
 func (x *CancelFactorResetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[20]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1288,7 @@ func (x *CancelFactorResetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelFactorResetRequest.ProtoReflect.Descriptor instead.
 func (*CancelFactorResetRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{20}
+	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CancelFactorResetRequest) GetId() string {
@@ -1263,7 +1308,7 @@ type ConfirmTenantFactorResetRequest struct {
 
 func (x *ConfirmTenantFactorResetRequest) Reset() {
 	*x = ConfirmTenantFactorResetRequest{}
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[21]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1320,7 @@ func (x *ConfirmTenantFactorResetRequest) String() string {
 func (*ConfirmTenantFactorResetRequest) ProtoMessage() {}
 
 func (x *ConfirmTenantFactorResetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[21]
+	mi := &file_tenantry_auth_v1_factors_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1333,7 @@ func (x *ConfirmTenantFactorResetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmTenantFactorResetRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmTenantFactorResetRequest) Descriptor() ([]byte, []int) {
-	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{21}
+	return file_tenantry_auth_v1_factors_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConfirmTenantFactorResetRequest) GetTenantId() string {
@@ -1364,7 +1409,10 @@ const file_tenantry_auth_v1_factors_proto_rawDesc = "" +
 	"backupCodeB\x06\n" +
 	"\x04code\">\n" +
 	"\x19RequestFactorResetRequest\x12!\n" +
-	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\"\x93\x03\n" +
+	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\"S\n" +
+	"\x1cRequestOwnFactorResetRequest\x123\n" +
+	"\x0fchallenge_token\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x0echallengeToken\"\x93\x03\n" +
 	"\vFactorReset\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12!\n" +
@@ -1396,7 +1444,7 @@ const file_tenantry_auth_v1_factors_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"b\n" +
 	"\x1fConfirmTenantFactorResetRequest\x12%\n" +
 	"\ttenant_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\btenantId\x12\x18\n" +
-	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id2\xc4\x13\n" +
+	"\x02id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id2\x80\x15\n" +
 	"\rFactorService\x12t\n" +
 	"\n" +
 	"GetFactors\x12#.tenantry.auth.v1.GetFactorsRequest\x1a\x19.tenantry.auth.v1.Factors\"&\xaa\xbb\x18\t\b\x02\x12\x01\x02(\x010\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/me/factors\x90\x02\x01\x12\x8f\x01\n" +
@@ -1409,7 +1457,8 @@ const file_tenantry_auth_v1_factors_proto_rawDesc = "" +
 	"\x13EnrollWithChallenge\x12,.tenantry.auth.v1.EnrollWithChallengeRequest\x1a .tenantry.auth.v1.TotpEnrollment\"@\xaa\xbb\x18\x1e\b\x02\x12\x01\x01(\x030\x01:\x0ffactor.enrolledJ\x02\xa8\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/auth/mfa:enroll\x12\xbe\x01\n" +
 	"\x14ConfirmWithChallenge\x12-.tenantry.auth.v1.ConfirmWithChallengeRequest\x1a..tenantry.auth.v1.ConfirmWithChallengeResponse\"G\xaa\xbb\x18$\b\x02\x12\x01\x01(\x030\x01:\x10factor.confirmedJ\a\xa8\x01\xaa\x01\xad\x01\x1a\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/auth/mfa:confirm\x12\x90\x01\n" +
 	"\x06StepUp\x12\x1f.tenantry.auth.v1.StepUpRequest\x1a\x1f.tenantry.auth.v1.TokenResponse\"D\xaa\xbb\x18%\b\x02\x12\x01\x02(\x030\x01:\x12session.stepped_upJ\x06\x19\xa7\x01\xaa\x01\x1a\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/auth/step-up\x12\xd1\x01\n" +
-	"\x12RequestFactorReset\x12+.tenantry.auth.v1.RequestFactorResetRequest\x1a\x1d.tenantry.auth.v1.FactorReset\"o\xaa\xbb\x18?\b\x02\x12\x01\x02\x1a\fusers.update(\x020\x02:\x16factor_reset.requested@\x01J\f\x8c\x01\x90\x01\xaa\x01\x8e\x01\xb0\x01\xb2\x01\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/users/{user_id}/factor-resets\x12\xa9\x01\n" +
+	"\x12RequestFactorReset\x12+.tenantry.auth.v1.RequestFactorResetRequest\x1a\x1d.tenantry.auth.v1.FactorReset\"o\xaa\xbb\x18?\b\x02\x12\x01\x02\x1a\fusers.update(\x020\x02:\x16factor_reset.requested@\x01J\f\x8c\x01\x90\x01\xaa\x01\x8e\x01\xb0\x01\xb2\x01\x82\xd3\xe4\x93\x02&:\x01*\"!/v1/users/{user_id}/factor-resets\x12\xb9\x01\n" +
+	"\x15RequestOwnFactorReset\x12..tenantry.auth.v1.RequestOwnFactorResetRequest\x1a\x1d.tenantry.auth.v1.FactorReset\"Q\xaa\xbb\x18)\b\x02\x12\x01\x01(\x030\x01:\x16factor_reset.requestedJ\x06\xa8\x01\xb3\x01\xb2\x01\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/auth/mfa:requestReset\x12\xa9\x01\n" +
 	"\x10ListFactorResets\x12).tenantry.auth.v1.ListFactorResetsRequest\x1a*.tenantry.auth.v1.ListFactorResetsResponse\">\xaa\xbb\x18\x1e\b\x02\x12\x02\x02\x04\x1a\fusers.update(\x010\x01J\x04xyz{\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/factor-resets\x90\x02\x01\x12\xcc\x01\n" +
 	"\x12ConfirmFactorReset\x12+.tenantry.auth.v1.ConfirmFactorResetRequest\x1a\x1d.tenantry.auth.v1.FactorReset\"j\xaa\xbb\x18=\b\x02\x12\x01\x02\x1a\fusers.update(\x020\x02:\x16factor_reset.confirmed@\x01J\n" +
 	"\xae\x01\xaf\x01\xb0\x01\x8e\x01\x90\x01\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/factor-resets/{id}:confirm\x12\xc3\x01\n" +
@@ -1430,7 +1479,7 @@ func file_tenantry_auth_v1_factors_proto_rawDescGZIP() []byte {
 	return file_tenantry_auth_v1_factors_proto_rawDescData
 }
 
-var file_tenantry_auth_v1_factors_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_tenantry_auth_v1_factors_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_tenantry_auth_v1_factors_proto_goTypes = []any{
 	(*GetFactorsRequest)(nil),               // 0: tenantry.auth.v1.GetFactorsRequest
 	(*Factors)(nil),                         // 1: tenantry.auth.v1.Factors
@@ -1448,27 +1497,28 @@ var file_tenantry_auth_v1_factors_proto_goTypes = []any{
 	(*ConfirmWithChallengeResponse)(nil),    // 13: tenantry.auth.v1.ConfirmWithChallengeResponse
 	(*StepUpRequest)(nil),                   // 14: tenantry.auth.v1.StepUpRequest
 	(*RequestFactorResetRequest)(nil),       // 15: tenantry.auth.v1.RequestFactorResetRequest
-	(*FactorReset)(nil),                     // 16: tenantry.auth.v1.FactorReset
-	(*ListFactorResetsRequest)(nil),         // 17: tenantry.auth.v1.ListFactorResetsRequest
-	(*ListFactorResetsResponse)(nil),        // 18: tenantry.auth.v1.ListFactorResetsResponse
-	(*ConfirmFactorResetRequest)(nil),       // 19: tenantry.auth.v1.ConfirmFactorResetRequest
-	(*CancelFactorResetRequest)(nil),        // 20: tenantry.auth.v1.CancelFactorResetRequest
-	(*ConfirmTenantFactorResetRequest)(nil), // 21: tenantry.auth.v1.ConfirmTenantFactorResetRequest
-	(*timestamppb.Timestamp)(nil),           // 22: google.protobuf.Timestamp
-	(*TokenResponse)(nil),                   // 23: tenantry.auth.v1.TokenResponse
-	(*LoginResponse)(nil),                   // 24: tenantry.auth.v1.LoginResponse
+	(*RequestOwnFactorResetRequest)(nil),    // 16: tenantry.auth.v1.RequestOwnFactorResetRequest
+	(*FactorReset)(nil),                     // 17: tenantry.auth.v1.FactorReset
+	(*ListFactorResetsRequest)(nil),         // 18: tenantry.auth.v1.ListFactorResetsRequest
+	(*ListFactorResetsResponse)(nil),        // 19: tenantry.auth.v1.ListFactorResetsResponse
+	(*ConfirmFactorResetRequest)(nil),       // 20: tenantry.auth.v1.ConfirmFactorResetRequest
+	(*CancelFactorResetRequest)(nil),        // 21: tenantry.auth.v1.CancelFactorResetRequest
+	(*ConfirmTenantFactorResetRequest)(nil), // 22: tenantry.auth.v1.ConfirmTenantFactorResetRequest
+	(*timestamppb.Timestamp)(nil),           // 23: google.protobuf.Timestamp
+	(*TokenResponse)(nil),                   // 24: tenantry.auth.v1.TokenResponse
+	(*LoginResponse)(nil),                   // 25: tenantry.auth.v1.LoginResponse
 }
 var file_tenantry_auth_v1_factors_proto_depIdxs = []int32{
-	22, // 0: tenantry.auth.v1.Factors.totp_enable_time:type_name -> google.protobuf.Timestamp
-	22, // 1: tenantry.auth.v1.Factors.factor_due_time:type_name -> google.protobuf.Timestamp
-	22, // 2: tenantry.auth.v1.TotpEnrollment.expire_time:type_name -> google.protobuf.Timestamp
-	23, // 3: tenantry.auth.v1.ConfirmTotpResponse.tokens:type_name -> tenantry.auth.v1.TokenResponse
-	24, // 4: tenantry.auth.v1.ConfirmWithChallengeResponse.login:type_name -> tenantry.auth.v1.LoginResponse
-	22, // 5: tenantry.auth.v1.FactorReset.create_time:type_name -> google.protobuf.Timestamp
-	22, // 6: tenantry.auth.v1.FactorReset.expire_time:type_name -> google.protobuf.Timestamp
-	22, // 7: tenantry.auth.v1.FactorReset.confirm_time:type_name -> google.protobuf.Timestamp
-	22, // 8: tenantry.auth.v1.FactorReset.cancel_time:type_name -> google.protobuf.Timestamp
-	16, // 9: tenantry.auth.v1.ListFactorResetsResponse.factor_resets:type_name -> tenantry.auth.v1.FactorReset
+	23, // 0: tenantry.auth.v1.Factors.totp_enable_time:type_name -> google.protobuf.Timestamp
+	23, // 1: tenantry.auth.v1.Factors.factor_due_time:type_name -> google.protobuf.Timestamp
+	23, // 2: tenantry.auth.v1.TotpEnrollment.expire_time:type_name -> google.protobuf.Timestamp
+	24, // 3: tenantry.auth.v1.ConfirmTotpResponse.tokens:type_name -> tenantry.auth.v1.TokenResponse
+	25, // 4: tenantry.auth.v1.ConfirmWithChallengeResponse.login:type_name -> tenantry.auth.v1.LoginResponse
+	23, // 5: tenantry.auth.v1.FactorReset.create_time:type_name -> google.protobuf.Timestamp
+	23, // 6: tenantry.auth.v1.FactorReset.expire_time:type_name -> google.protobuf.Timestamp
+	23, // 7: tenantry.auth.v1.FactorReset.confirm_time:type_name -> google.protobuf.Timestamp
+	23, // 8: tenantry.auth.v1.FactorReset.cancel_time:type_name -> google.protobuf.Timestamp
+	17, // 9: tenantry.auth.v1.ListFactorResetsResponse.factor_resets:type_name -> tenantry.auth.v1.FactorReset
 	0,  // 10: tenantry.auth.v1.FactorService.GetFactors:input_type -> tenantry.auth.v1.GetFactorsRequest
 	2,  // 11: tenantry.auth.v1.FactorService.EnrollTotp:input_type -> tenantry.auth.v1.EnrollTotpRequest
 	4,  // 12: tenantry.auth.v1.FactorService.ConfirmTotp:input_type -> tenantry.auth.v1.ConfirmTotpRequest
@@ -1479,26 +1529,28 @@ var file_tenantry_auth_v1_factors_proto_depIdxs = []int32{
 	12, // 17: tenantry.auth.v1.FactorService.ConfirmWithChallenge:input_type -> tenantry.auth.v1.ConfirmWithChallengeRequest
 	14, // 18: tenantry.auth.v1.FactorService.StepUp:input_type -> tenantry.auth.v1.StepUpRequest
 	15, // 19: tenantry.auth.v1.FactorService.RequestFactorReset:input_type -> tenantry.auth.v1.RequestFactorResetRequest
-	17, // 20: tenantry.auth.v1.FactorService.ListFactorResets:input_type -> tenantry.auth.v1.ListFactorResetsRequest
-	19, // 21: tenantry.auth.v1.FactorService.ConfirmFactorReset:input_type -> tenantry.auth.v1.ConfirmFactorResetRequest
-	20, // 22: tenantry.auth.v1.FactorService.CancelFactorReset:input_type -> tenantry.auth.v1.CancelFactorResetRequest
-	21, // 23: tenantry.auth.v1.FactorService.ConfirmTenantFactorReset:input_type -> tenantry.auth.v1.ConfirmTenantFactorResetRequest
-	1,  // 24: tenantry.auth.v1.FactorService.GetFactors:output_type -> tenantry.auth.v1.Factors
-	3,  // 25: tenantry.auth.v1.FactorService.EnrollTotp:output_type -> tenantry.auth.v1.TotpEnrollment
-	5,  // 26: tenantry.auth.v1.FactorService.ConfirmTotp:output_type -> tenantry.auth.v1.ConfirmTotpResponse
-	7,  // 27: tenantry.auth.v1.FactorService.DisableTotp:output_type -> tenantry.auth.v1.DisableTotpResponse
-	9,  // 28: tenantry.auth.v1.FactorService.RegenerateBackupCodes:output_type -> tenantry.auth.v1.BackupCodes
-	24, // 29: tenantry.auth.v1.FactorService.VerifyMfa:output_type -> tenantry.auth.v1.LoginResponse
-	3,  // 30: tenantry.auth.v1.FactorService.EnrollWithChallenge:output_type -> tenantry.auth.v1.TotpEnrollment
-	13, // 31: tenantry.auth.v1.FactorService.ConfirmWithChallenge:output_type -> tenantry.auth.v1.ConfirmWithChallengeResponse
-	23, // 32: tenantry.auth.v1.FactorService.StepUp:output_type -> tenantry.auth.v1.TokenResponse
-	16, // 33: tenantry.auth.v1.FactorService.RequestFactorReset:output_type -> tenantry.auth.v1.FactorReset
-	18, // 34: tenantry.auth.v1.FactorService.ListFactorResets:output_type -> tenantry.auth.v1.ListFactorResetsResponse
-	16, // 35: tenantry.auth.v1.FactorService.ConfirmFactorReset:output_type -> tenantry.auth.v1.FactorReset
-	16, // 36: tenantry.auth.v1.FactorService.CancelFactorReset:output_type -> tenantry.auth.v1.FactorReset
-	16, // 37: tenantry.auth.v1.FactorService.ConfirmTenantFactorReset:output_type -> tenantry.auth.v1.FactorReset
-	24, // [24:38] is the sub-list for method output_type
-	10, // [10:24] is the sub-list for method input_type
+	16, // 20: tenantry.auth.v1.FactorService.RequestOwnFactorReset:input_type -> tenantry.auth.v1.RequestOwnFactorResetRequest
+	18, // 21: tenantry.auth.v1.FactorService.ListFactorResets:input_type -> tenantry.auth.v1.ListFactorResetsRequest
+	20, // 22: tenantry.auth.v1.FactorService.ConfirmFactorReset:input_type -> tenantry.auth.v1.ConfirmFactorResetRequest
+	21, // 23: tenantry.auth.v1.FactorService.CancelFactorReset:input_type -> tenantry.auth.v1.CancelFactorResetRequest
+	22, // 24: tenantry.auth.v1.FactorService.ConfirmTenantFactorReset:input_type -> tenantry.auth.v1.ConfirmTenantFactorResetRequest
+	1,  // 25: tenantry.auth.v1.FactorService.GetFactors:output_type -> tenantry.auth.v1.Factors
+	3,  // 26: tenantry.auth.v1.FactorService.EnrollTotp:output_type -> tenantry.auth.v1.TotpEnrollment
+	5,  // 27: tenantry.auth.v1.FactorService.ConfirmTotp:output_type -> tenantry.auth.v1.ConfirmTotpResponse
+	7,  // 28: tenantry.auth.v1.FactorService.DisableTotp:output_type -> tenantry.auth.v1.DisableTotpResponse
+	9,  // 29: tenantry.auth.v1.FactorService.RegenerateBackupCodes:output_type -> tenantry.auth.v1.BackupCodes
+	25, // 30: tenantry.auth.v1.FactorService.VerifyMfa:output_type -> tenantry.auth.v1.LoginResponse
+	3,  // 31: tenantry.auth.v1.FactorService.EnrollWithChallenge:output_type -> tenantry.auth.v1.TotpEnrollment
+	13, // 32: tenantry.auth.v1.FactorService.ConfirmWithChallenge:output_type -> tenantry.auth.v1.ConfirmWithChallengeResponse
+	24, // 33: tenantry.auth.v1.FactorService.StepUp:output_type -> tenantry.auth.v1.TokenResponse
+	17, // 34: tenantry.auth.v1.FactorService.RequestFactorReset:output_type -> tenantry.auth.v1.FactorReset
+	17, // 35: tenantry.auth.v1.FactorService.RequestOwnFactorReset:output_type -> tenantry.auth.v1.FactorReset
+	19, // 36: tenantry.auth.v1.FactorService.ListFactorResets:output_type -> tenantry.auth.v1.ListFactorResetsResponse
+	17, // 37: tenantry.auth.v1.FactorService.ConfirmFactorReset:output_type -> tenantry.auth.v1.FactorReset
+	17, // 38: tenantry.auth.v1.FactorService.CancelFactorReset:output_type -> tenantry.auth.v1.FactorReset
+	17, // 39: tenantry.auth.v1.FactorService.ConfirmTenantFactorReset:output_type -> tenantry.auth.v1.FactorReset
+	25, // [25:40] is the sub-list for method output_type
+	10, // [10:25] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -1524,7 +1576,7 @@ func file_tenantry_auth_v1_factors_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tenantry_auth_v1_factors_proto_rawDesc), len(file_tenantry_auth_v1_factors_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,6 +48,9 @@ const (
 	// FactorServiceRequestFactorResetProcedure is the procedure name of the FactorService's
 	// RequestFactorReset RPC.
 	FactorServiceRequestFactorResetProcedure = "/tenantry.auth.v1.FactorService/RequestFactorReset"
+	// FactorServiceRequestOwnFactorResetProcedure is the procedure name of the FactorService's
+	// RequestOwnFactorReset RPC.
+	FactorServiceRequestOwnFactorResetProcedure = "/tenantry.auth.v1.FactorService/RequestOwnFactorReset"
 	// FactorServiceListFactorResetsProcedure is the procedure name of the FactorService's
 	// ListFactorResets RPC.
 	FactorServiceListFactorResetsProcedure = "/tenantry.auth.v1.FactorService/ListFactorResets"
@@ -134,6 +137,13 @@ var (
 			Procedure:  FactorServiceRequestFactorResetProcedure,
 		}
 	})
+	factorServiceRequestOwnFactorResetSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_tenantry_auth_v1_factors_proto.Services().ByName("FactorService").Methods().ByName("RequestOwnFactorReset"),
+			Procedure:  FactorServiceRequestOwnFactorResetProcedure,
+		}
+	})
 	factorServiceListFactorResetsSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
@@ -200,10 +210,16 @@ type FactorServiceClient interface {
 	// 72 hours a second administrator confirms it, or an operator where there is
 	// no second one.
 	RequestFactorReset(context.Context, *v1.RequestFactorResetRequest) (*v1.FactorReset, error)
+	// RequestOwnFactorReset asks, inside a login that waits for the second factor,
+	// to take it away: for whoever has lost it where no administrator may ask for
+	// them, such as an organization's only owner. Whoever asks is told by mail. An
+	// operator confirms it within 72 hours, given the request's id.
+	RequestOwnFactorReset(context.Context, *v1.RequestOwnFactorResetRequest) (*v1.FactorReset, error)
 	// ListFactorResets answers the requests, newest first.
 	ListFactorResets(context.Context, *v1.ListFactorResetsRequest) (*v1.ListFactorResetsResponse, error)
 	// ConfirmFactorReset takes the factor and the backup codes away, ends every
-	// session of the person, and tells them.
+	// session of the person, and tells them. What the person has asked for, only
+	// an operator confirms.
 	ConfirmFactorReset(context.Context, *v1.ConfirmFactorResetRequest) (*v1.FactorReset, error)
 	// CancelFactorReset withdraws a request.
 	CancelFactorReset(context.Context, *v1.CancelFactorResetRequest) (*v1.FactorReset, error)
@@ -253,10 +269,16 @@ type FactorServiceHandler interface {
 	// 72 hours a second administrator confirms it, or an operator where there is
 	// no second one.
 	RequestFactorReset(context.Context, *v1.RequestFactorResetRequest) (*v1.FactorReset, error)
+	// RequestOwnFactorReset asks, inside a login that waits for the second factor,
+	// to take it away: for whoever has lost it where no administrator may ask for
+	// them, such as an organization's only owner. Whoever asks is told by mail. An
+	// operator confirms it within 72 hours, given the request's id.
+	RequestOwnFactorReset(context.Context, *v1.RequestOwnFactorResetRequest) (*v1.FactorReset, error)
 	// ListFactorResets answers the requests, newest first.
 	ListFactorResets(context.Context, *v1.ListFactorResetsRequest) (*v1.ListFactorResetsResponse, error)
 	// ConfirmFactorReset takes the factor and the backup codes away, ends every
-	// session of the person, and tells them.
+	// session of the person, and tells them. What the person has asked for, only
+	// an operator confirms.
 	ConfirmFactorReset(context.Context, *v1.ConfirmFactorResetRequest) (*v1.FactorReset, error)
 	// CancelFactorReset withdraws a request.
 	CancelFactorReset(context.Context, *v1.CancelFactorResetRequest) (*v1.FactorReset, error)
@@ -280,6 +302,7 @@ func RegisterFactorServiceHandler(server *connect.Server, svc FactorServiceHandl
 		connect.Method{Spec: factorServiceConfirmWithChallengeSpec(), Handler: adapter.confirmWithChallenge},
 		connect.Method{Spec: factorServiceStepUpSpec(), Handler: adapter.stepUp},
 		connect.Method{Spec: factorServiceRequestFactorResetSpec(), Handler: adapter.requestFactorReset},
+		connect.Method{Spec: factorServiceRequestOwnFactorResetSpec(), Handler: adapter.requestOwnFactorReset},
 		connect.Method{Spec: factorServiceListFactorResetsSpec(), Handler: adapter.listFactorResets},
 		connect.Method{Spec: factorServiceConfirmFactorResetSpec(), Handler: adapter.confirmFactorReset},
 		connect.Method{Spec: factorServiceCancelFactorResetSpec(), Handler: adapter.cancelFactorReset},
@@ -328,6 +351,10 @@ func (UnimplementedFactorServiceHandler) StepUp(context.Context, *v1.StepUpReque
 
 func (UnimplementedFactorServiceHandler) RequestFactorReset(context.Context, *v1.RequestFactorResetRequest) (*v1.FactorReset, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.auth.v1.FactorService.RequestFactorReset is not implemented")
+}
+
+func (UnimplementedFactorServiceHandler) RequestOwnFactorReset(context.Context, *v1.RequestOwnFactorResetRequest) (*v1.FactorReset, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "tenantry.auth.v1.FactorService.RequestOwnFactorReset is not implemented")
 }
 
 func (UnimplementedFactorServiceHandler) ListFactorResets(context.Context, *v1.ListFactorResetsRequest) (*v1.ListFactorResetsResponse, error) {
@@ -425,6 +452,14 @@ func (c *factorServiceClient) StepUp(ctx context.Context, req *v1.StepUpRequest)
 func (c *factorServiceClient) RequestFactorReset(ctx context.Context, req *v1.RequestFactorResetRequest) (*v1.FactorReset, error) {
 	var res v1.FactorReset
 	if err := c.client.CallUnary(ctx, factorServiceRequestFactorResetSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *factorServiceClient) RequestOwnFactorReset(ctx context.Context, req *v1.RequestOwnFactorResetRequest) (*v1.FactorReset, error) {
+	var res v1.FactorReset
+	if err := c.client.CallUnary(ctx, factorServiceRequestOwnFactorResetSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -578,6 +613,18 @@ func (h factorServiceHandler) requestFactorReset(ctx context.Context, _ connect.
 		return err
 	}
 	res, err := h.svc.RequestFactorReset(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h factorServiceHandler) requestOwnFactorReset(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.RequestOwnFactorResetRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.RequestOwnFactorReset(ctx, &req)
 	if err != nil {
 		return err
 	}
