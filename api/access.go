@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect/v2"
+	"google.golang.org/protobuf/proto"
 
 	"tenantry/api/edge"
 	commonv1 "tenantry/api/gen/tenantry/common/v1"
@@ -65,7 +66,7 @@ func (s *Server) answerErrors(next connect.ServerFunc) connect.ServerFunc {
 	}
 }
 
-// authorize decides whether the RPC may run, before its body is read.
+// authorize decides whether the RPC may run.
 func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 		call, m := edge.From(ctx), s.methods[spec.Procedure]
@@ -83,14 +84,19 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 		if err := s.limitCall(ctx, call, m, cred, later); err != nil {
 			return err
 		}
-		// 3. The tenant's database, for as long as the RPC runs.
+		// 3. The message, whole: a client that sends slowly holds no database, and
+		// acts by what is true when it has sent, not when it began.
+		if stream, err = receive(stream, m); err != nil {
+			return err
+		}
+		// 4. The tenant's database, for as long as the RPC runs.
 		if !call.Central {
 			if call.Lease, err = s.lease(ctx, call.Tenant); err != nil {
 				return err
 			}
 			defer call.Lease.Release()
 		}
-		// 4. Who is calling, as the database knows them now.
+		// 5. Who is calling, as the database knows them now.
 		if err := s.loadPrincipal(ctx, call, m, cred); err != nil {
 			return err
 		}
@@ -99,12 +105,37 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 				return err
 			}
 		}
-		// 5. What they may.
+		// 6. What they may.
 		if err := permit(call, m, s.now()); err != nil {
 			return err
 		}
 		return next(ctx, spec, stream)
 	}
+}
+
+// receive reads the one message of a call before it is handed on.
+func receive(stream connect.ServerStream, m *method) (connect.ServerStream, error) {
+	in, err := newMessage(m.desc.Input())
+	if err != nil {
+		return nil, err
+	}
+	return received{stream, in}, stream.Receive(in)
+}
+
+// received is a stream whose message has come.
+type received struct {
+	connect.ServerStream
+	message proto.Message
+}
+
+// Receive answers a copy of the message.
+func (r received) Receive(msg any) error {
+	m, ok := msg.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is no message", msg)
+	}
+	proto.Merge(m, r.message)
+	return nil
 }
 
 func (s *Server) errWrongHost(central bool) error {

@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -101,4 +103,60 @@ func TestBearerToken_ReadsWhatRFC6750Says(t *testing.T) {
 			t.Fatalf("%q: %q, not %q", header, got, want)
 		}
 	})
+}
+
+// halves is a body whose second half comes when it is told to.
+type halves struct {
+	first, second io.Reader
+	rest          <-chan struct{}
+}
+
+func (h *halves) Read(p []byte) (int, error) {
+	if n, err := h.first.Read(p); err == nil {
+		return n, nil
+	}
+	<-h.rest
+	return h.second.Read(p)
+}
+
+// A client that sends slowly holds no tenant's database and acts by what is
+// true when it has sent. Planted: authorize that receives after the lease, a
+// page that reads its form after it.
+func TestAccess_AHalfSentRequestHoldsNothing(t *testing.T) {
+	t.Parallel()
+	form := "token=x&password=" + strings.Repeat("y", 20)
+	for name, c := range map[string]call{
+		"RPC":            {method: "POST", host: acmeHost, path: loginRPC, body: goodLogin},
+		"REST":           {method: "POST", host: acmeHost, path: "/v1/auth/login", body: goodLogin},
+		"with a session": {method: "PATCH", host: acmeHost, path: "/v1/users/0190b1c2-0000-7000-8000-000000000001", bearer: userToken, body: `{"name":"Jo","version":1}`},
+		"page":           {method: "POST", host: acmeHost, path: "/m/reset", body: form, contentType: "application/x-www-form-urlencoded", header: map[string]string{"Sec-Fetch-Site": "same-origin"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var sent atomic.Bool
+			var early atomic.Int64
+			f := setup(t, func(f *fake) {
+				lease := f.wiring.lease
+				f.wiring.lease = func(ctx context.Context, e tenants.Entry) (*db.Lease, error) {
+					if !sent.Load() {
+						early.Add(1)
+					}
+					return lease(ctx, e)
+				}
+			})
+			rest, done := make(chan struct{}), make(chan answer)
+			middle := len(c.body) / 2
+			c.reader = &halves{strings.NewReader(c.body[:middle]), strings.NewReader(c.body[middle:]), rest}
+			go func() { done <- f.do(t, c) }()
+			for range 20 { // the half has been read when these are answered
+				require.Equal(t, http.StatusNotFound, f.do(t, call{method: "GET", host: acmeHost, path: "/v1/nothing"}).status)
+			}
+			sent.Store(true)
+			close(rest)
+			a := <-done
+			require.Less(t, a.status, 500, a.body)
+			require.Zero(t, early.Load(), "a database for half a request")
+			require.Zero(t, f.leases.Load())
+		})
+	}
 }

@@ -40,6 +40,10 @@ func (s *Server) usePage(w http.ResponseWriter, r *http.Request, call *edge.Call
 	if err != nil {
 		return err
 	}
+	// Before the database: a client that sends slowly must not hold it.
+	if err := s.pages.Read(w, r); err != nil {
+		return err
+	}
 	if call.Lease, err = s.lease(r.Context(), call.Tenant); err != nil {
 		return err
 	}

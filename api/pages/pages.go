@@ -90,16 +90,20 @@ func (v view) Hint() string {
 // Request is the line with the request id.
 func (v view) Request() string { return v.Locale.Page("request_id", i18n.Params{"id": v.RequestID}) }
 
-// Serve answers a page at a tenant's host. An error it returns has not been
-// answered: the caller knows its status and shows Trouble.
-func (p *Pages) Serve(w http.ResponseWriter, r *http.Request) error {
+// Read reads the form of a POST, whole, and refuses one that is not our own. An
+// error has not been answered: the caller knows its status and shows Trouble.
+func (p *Pages) Read(w http.ResponseWriter, r *http.Request) error {
 	headers(w)
-	post := r.Method == http.MethodPost
-	if post {
-		if err := p.readForm(w, r); err != nil {
-			return err
-		}
+	if r.Method != http.MethodPost {
+		return nil
 	}
+	return p.readForm(w, r)
+}
+
+// Serve answers a page at a tenant's host, after Read. Its errors are like
+// Read's.
+func (p *Pages) Serve(w http.ResponseWriter, r *http.Request) error {
+	post := r.Method == http.MethodPost
 	token := r.URL.Query().Get("token")
 	if post {
 		token = r.PostForm.Get("token")
