@@ -44,7 +44,7 @@ func TestAccess_RefusalsAtBothDoors(t *testing.T) {
 		"an endless credential":    {acmeHost, strings.Repeat("a", 100_000), nil, []door{{"GET", "/v1/me", ""}, {"POST", getMe, "{}"}}, 401, "CREDENTIAL_INVALID"},
 		"a missing permission":     {acmeHost, memberToken, nil, []door{{"GET", "/v1/users", ""}, {"POST", listUsers, "{}"}}, 403, "PERMISSION_MISSING"},
 		"a source's key elsewhere": {centralHost, boundKey, nil, []door{{"GET", "/v1/tenants", ""}, {"POST", listTenants, "{}"}, {"POST", "/v1/operations/" + id + ":cancel", ""}}, 403, "SCOPE_MISSING"},
-		// Access is decided before the body is read.
+		// The credential is judged before the body is read.
 		"garbage with a bad body": {acmeHost, "x.y.z", nil, []door{{"GET", "/v1/users?nope=1", ""}, {"POST", listUsers, "{"}}, 401, "CREDENTIAL_INVALID"},
 		"control: own operations": {centralHost, boundKey, nil, []door{{"GET", "/v1/operations/" + id, ""}, {"POST", getOperation, `{"id":"` + id + `"}`}}, 200, ""},
 		"control: own data":       {acmeHost, memberToken, nil, []door{{"GET", "/v1/me", ""}, {"POST", getMe, "{}"}}, 200, ""},

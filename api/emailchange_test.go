@@ -19,8 +19,8 @@ func (o *org) changeTo(t *testing.T, p person, email string) string {
 }
 
 // Planted, each by itself: an undo that leaves the links of later changes, or
-// leaves the changes themselves; a reset link that outlives its mailbox; keys
-// and a password that lock-down leaves. The first two cover for each other at
+// leaves the changes themselves, or the notices that went to the thief; a reset
+// link that outlives its mailbox; keys and a password that lock-down leaves. The first two cover for each other at
 // the door, so the rows are looked at too.
 func TestEmailChange_IsConfirmedThereAndUndoneFromHere(t *testing.T) {
 	t.Parallel()
@@ -45,12 +45,14 @@ func TestEmailChange_IsConfirmedThereAndUndoneFromHere(t *testing.T) {
 	require.Equal(t, http.StatusOK, o.press(t, o.changeTo(t, jo, "third@evil.example"), nil).status)
 	thief := tokenOf(o.link(t, o.id, "joanna@new.example"))
 	_, secret := (&organization{o, jo.token}).key(t, `{"name":"x",`+scopes("users.read")+`}`)
+	notMe := tokenOf(o.link(t, o.id, "third@evil.example"))
 	require.Equal(t, http.StatusOK, o.press(t, undo, nil).status)
 
 	o.ask(t, jo, "GET", "/v1/me", nil).refused(t, http.StatusUnauthorized, "CREDENTIAL_INVALID")
 	o.ask(t, person{token: secret}, "GET", "/v1/me", nil).refused(t, http.StatusUnauthorized, "CREDENTIAL_INVALID")
 	o.login(t, jo.email, goodPassword).refused(t, http.StatusUnauthorized, "LOGIN_FAILED")
 	o.ask(t, person{}, "POST", "/v1/auth/undo-email-change", object{"token": thief}).refused(t, http.StatusBadRequest, "TOKEN_INVALID")
+	o.ask(t, person{}, "POST", "/v1/auth/not-me", object{"token": notMe}).refused(t, http.StatusBadRequest, "TOKEN_INVALID")
 	require.Zero(t, o.count(t, `SELECT count(*) FROM one_time_values WHERE purpose = 'email_undo' AND used_at IS NULL`))
 	require.Zero(t, o.count(t, `SELECT count(*) FROM email_changes WHERE undone_at IS NULL`))
 	secured := o.link(t, o.id, jo.email)

@@ -36,9 +36,11 @@ func AccountByID(ctx context.Context, tx db.TenantTx, id uuid.UUID) (*Account, e
 	return oneAccount(ctx, tx, `id = $1`, id)
 }
 
+// oneAccount shares the lock: a link is minted for the address that is valid
+// when the mail is written, and whoever changes it then ends the link.
 func oneAccount(ctx context.Context, tx db.TenantTx, where string, arg any) (*Account, error) {
 	var a Account
-	err := tx.SQL().QueryRowContext(ctx, `SELECT id, subject_key_id, email, locale FROM users WHERE deleted_at IS NULL AND `+where, arg).
+	err := tx.SQL().QueryRowContext(ctx, `SELECT id, subject_key_id, email, locale FROM users WHERE deleted_at IS NULL AND `+where+` FOR SHARE`, arg).
 		Scan(&a.ID, &a.SubjectKey, &a.Email, &a.Locale)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil

@@ -166,7 +166,7 @@ func (s *Service) Draft(ctx context.Context, tx db.TenantTx, row outbox.Row) (*m
 		return nil, err
 	}
 	r, err := find(ctx, tx, row.SubjectID)
-	if err != nil || r == nil || !now.Before(r.expires) {
+	if err != nil || r == nil || !r.open(now) {
 		return nil, err
 	}
 	a, err := auth.AccountByHash(ctx, tx, r.addressHash)

@@ -182,7 +182,7 @@ func (s *Service) admit(ctx context.Context, tx db.TenantTx, e tenants.Entry, r 
 	if err != nil {
 		return auth.SignIn{}, err
 	}
-	revision, err := revisionOf(ctx, tx, *r.user)
+	revision, err := revisionOf(ctx, tx, r)
 	if err != nil {
 		return auth.SignIn{}, err
 	}

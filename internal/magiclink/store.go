@@ -1,6 +1,7 @@
 package magiclink
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"tenantry/internal/db"
+	"tenantry/internal/onetime"
 )
 
 // request is a row of magic_links.
@@ -78,12 +80,49 @@ func exchanged(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time)
 	return n == 1, err
 }
 
-// revisionOf answers an account's revision; zero for one that has gone.
-func revisionOf(ctx context.Context, tx db.TenantTx, user uuid.UUID) (int64, error) {
+// End ends the requests of an account and of its address: nothing that was
+// asked for before opens it.
+func End(ctx context.Context, tx db.TenantTx, user uuid.UUID, addressHash []byte, now time.Time) error {
+	rows, err := tx.SQL().QueryContext(ctx, `
+		UPDATE magic_links SET exchanged_at = $3 WHERE (user_id = $1 OR address_hash = $2) AND exchanged_at IS NULL AND expires_at > $4 RETURNING id`,
+		user, addressHash, now, now.Add(-codeTTL))
+	if err != nil {
+		return fmt.Errorf("end magic links: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var ended []uuid.UUID
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return fmt.Errorf("end magic links: %w", err)
+		}
+		ended = append(ended, id)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("end magic links: %w", err)
+	}
+	for _, id := range ended {
+		if err := errors.Join(onetime.Void(ctx, tx, onetime.MagicLink, id, now), onetime.Void(ctx, tx, onetime.MagicCode, id, now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revisionOf answers an account's revision; zero for one that has gone, or has
+// another address now than the one that the link went to.
+func revisionOf(ctx context.Context, tx db.TenantTx, r request) (int64, error) {
 	var revision int64
-	err := tx.SQL().QueryRowContext(ctx, `SELECT revision FROM users WHERE id = $1 AND deleted_at IS NULL`, user).Scan(&revision)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	var email string
+	err := tx.SQL().QueryRowContext(ctx, `SELECT revision, email FROM users WHERE id = $1 AND deleted_at IS NULL`, *r.user).Scan(&revision, &email)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
 		return 0, fmt.Errorf("read revision: %w", err)
+	}
+	if !bytes.Equal(tx.DataKey().AddressHash(email), r.addressHash) {
+		return 0, nil
 	}
 	return revision, nil
 }

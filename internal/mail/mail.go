@@ -77,6 +77,8 @@ type Draft struct {
 	Purpose  string
 	TokenFor uuid.UUID
 	Expires  time.Time
+	// Anew mints another token in the place of the one of an earlier try.
+	Anew bool
 	// Path of the page behind the link.
 	Path string
 	// At is when it happened, Device by which device: of notices.

@@ -122,8 +122,8 @@ func (m *Mailer) write(ctx context.Context, tx db.TenantTx, e tenants.Entry, row
 }
 
 func (m *Mailer) token(ctx context.Context, tx db.TenantTx, row outbox.Row, d *mail.Draft) (string, error) {
-	purpose := "outbox-token/" + row.ID.String()
-	if row.SealedToken != nil {
+	purpose := row.TokenPurpose()
+	if row.SealedToken != nil && !d.Anew {
 		return d.Subject.Open(row.SealedToken, purpose)
 	}
 	token, err := onetime.Mint(ctx, tx, d.Purpose, d.TokenFor, m.d.Now(), d.Expires)

@@ -100,13 +100,18 @@ func Check(ctx context.Context, tx db.TenantTx, purpose, token string, now time.
 		WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3`, purpose, token, now)
 }
 
-// Expiry answers when the open token of a subject ends; false when none is
-// open: it was used, voided, or has expired.
-func Expiry(ctx context.Context, tx db.TenantTx, purpose string, subject uuid.UUID, now time.Time) (time.Time, bool, error) {
+// Expiry answers when a token ends; false when it was used, voided, or has
+// expired.
+func Expiry(ctx context.Context, tx db.TenantTx, purpose, token string, now time.Time) (time.Time, bool, error) {
+	raw, err := decode(token)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	hash := sha256.Sum256(raw)
 	var expires time.Time
-	err := tx.SQL().QueryRowContext(ctx, `
-		SELECT expires_at FROM one_time_values WHERE subject_id = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3
-		ORDER BY created_at DESC LIMIT 1`, subject, purpose, now).Scan(&expires)
+	err = tx.SQL().QueryRowContext(ctx, `
+		SELECT expires_at FROM one_time_values WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3`,
+		hash[:], purpose, now).Scan(&expires)
 	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, false, nil
 	}

@@ -111,6 +111,9 @@ type Row struct {
 	CreatedAt   time.Time
 }
 
+// TokenPurpose names what a row's token is sealed for.
+func (r Row) TokenPurpose() string { return "outbox-token/" + r.ID.String() }
+
 // Claim takes up to limit due rows of a kind in tx and pushes their due time
 // ahead: nobody else takes them meanwhile, and a crash makes them due again.
 func Claim(ctx context.Context, tx db.Tx, kind string, now time.Time, limit int) ([]Row, error) {

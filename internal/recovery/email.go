@@ -98,7 +98,7 @@ func (s *Service) move(ctx context.Context, tx db.TenantTx, a account, email str
 	if err := auth.MoveAddress(ctx, tx, a.id, email); err != nil {
 		return err
 	}
-	if err := onetime.Void(ctx, tx, onetime.Reset, a.id, s.Now()); err != nil {
+	if err := endLinks(ctx, tx, a, s.Now()); err != nil {
 		return err
 	}
 	return touch(ctx, tx, a.id, s.Now())
@@ -128,6 +128,10 @@ func (s *Service) UndoEmailChange(ctx context.Context, l *db.Lease, token string
 			return struct{}{}, err
 		}
 		if err := undone(ctx, tx, c, now); err != nil {
+			return struct{}{}, err
+		}
+		// Notices went to whoever had changed the address.
+		if err := onetime.Void(ctx, tx, onetime.NotMe, a.id, now); err != nil {
 			return struct{}{}, err
 		}
 		ended, err := s.lockDown(ctx, tx, a)

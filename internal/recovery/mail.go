@@ -12,32 +12,55 @@ import (
 	"tenantry/internal/subjects"
 )
 
-// DraftReset answers the mail of a reset, nil where the address has no
-// account or has had one within the minute. A new link takes the place of
-// those before; the link of a mail that could not be sent yet stays, while it
+// DraftReset answers the mail of a reset, nil where the address has no account
+// or has had one within the minute. Links in mails before stay good, or whoever
+// asks once a minute would keep the owner from ever using one; using one ends
+// the others. The link of a mail that could not be sent yet stays, while it
 // works.
 func (s *Service) DraftReset(ctx context.Context, tx db.TenantTx, row outbox.Row) (*mail.Draft, error) {
 	a, err := s.addressee(ctx, tx, row)
 	if err != nil || a == nil {
 		return nil, err
 	}
-	now := s.Now()
-	expires := now.Add(resetTTL)
-	if row.SealedToken == nil {
-		if err := onetime.Void(ctx, tx, onetime.Reset, a.ID, now); err != nil {
-			return nil, err
-		}
-	} else {
-		open := false
-		if expires, open, err = onetime.Expiry(ctx, tx, onetime.Reset, a.ID, now); err != nil || !open {
-			return nil, err
-		}
-	}
 	k, err := subjects.Key(ctx, tx, a.SubjectKey)
-	return &mail.Draft{
+	if err != nil {
+		return nil, err
+	}
+	d := &mail.Draft{
 		Template: mail.Template(row.Name), To: a.Email, Locale: a.Locale, Subject: k,
-		Purpose: onetime.Reset, TokenFor: a.ID, Expires: expires, Path: ResetPage,
-	}, err
+		Purpose: onetime.Reset, TokenFor: a.ID, Expires: s.Now().Add(resetTTL), Path: ResetPage,
+	}
+	if row.SealedToken == nil {
+		return d, nil
+	}
+	return s.redraft(ctx, tx, row, d)
+}
+
+// redraft is a draft whose link was minted at an earlier try. Once that is
+// dead, whoever has asked asks again; who was locked out has no other way in
+// and gets another link.
+func (s *Service) redraft(ctx context.Context, tx db.TenantTx, row outbox.Row, d *mail.Draft) (*mail.Draft, error) {
+	token, err := d.Subject.Open(row.SealedToken, row.TokenPurpose())
+	if err != nil {
+		return nil, err
+	}
+	expires, open, err := onetime.Expiry(ctx, tx, onetime.Reset, token, s.Now())
+	if err != nil {
+		return nil, err
+	}
+	if open {
+		d.Expires = expires
+		return d, nil
+	}
+	if row.AddressHash != nil {
+		return nil, nil
+	}
+	locked, err := passwordLocked(ctx, tx, d.TokenFor)
+	if err != nil || !locked {
+		return nil, err
+	}
+	d.Anew = true
+	return d, nil
 }
 
 func (s *Service) addressee(ctx context.Context, tx db.TenantTx, row outbox.Row) (*auth.Account, error) {

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"context"
+	"time"
 
 	"tenantry/internal/apperr"
 	"tenantry/internal/attempts"
@@ -9,6 +10,7 @@ import (
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
+	"tenantry/internal/magiclink"
 	"tenantry/internal/notices"
 	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
@@ -108,17 +110,38 @@ func (s *Service) reset(ctx context.Context, tx db.TenantTx, a account, p newPas
 }
 
 // endOthers ends what opens the account beside one session, or beside none:
-// sessions, links of reset mails, and changes of address that wait. Whoever
+// sessions, mailed links, and changes of address that wait. Whoever
 // knew the old password may have begun them.
 func (s *Service) endOthers(ctx context.Context, tx db.TenantTx, a account, keep ids.Session) (int, error) {
 	now := s.Now()
 	if err := cancelChanges(ctx, tx, a.id, now); err != nil {
 		return 0, err
 	}
-	if err := onetime.Void(ctx, tx, onetime.Reset, a.id, now); err != nil {
+	if err := endLinks(ctx, tx, a, now); err != nil {
 		return 0, err
 	}
 	return auth.EndSessions(ctx, tx, ids.User(a.id), keep, now)
+}
+
+// endLinks ends the mailed links that open the account: of resets and of logins.
+func endLinks(ctx context.Context, tx db.TenantTx, a account, now time.Time) error {
+	if err := onetime.Void(ctx, tx, onetime.Reset, a.id, now); err != nil {
+		return err
+	}
+	return magiclink.End(ctx, tx, a.id, tx.DataKey().AddressHash(a.email), now)
+}
+
+// EndLinks ends the mailed links and the waiting changes of an account that is
+// about to be deleted: none of them works after a restore.
+func EndLinks(ctx context.Context, tx db.TenantTx, id ids.User, now time.Time) error {
+	a, err := find(ctx, tx, `id = $1`, id.UUID())
+	if err != nil {
+		return err
+	}
+	if err := cancelChanges(ctx, tx, a.id, now); err != nil {
+		return err
+	}
+	return endLinks(ctx, tx, a, now)
 }
 
 // ChangePassword sets the caller's password. Their session goes on with a new

@@ -86,6 +86,13 @@ func lockPassword(ctx context.Context, tx db.TenantTx, id uuid.UUID) error {
 	return err
 }
 
+func passwordLocked(ctx context.Context, tx db.TenantTx, id uuid.UUID) (locked bool, err error) {
+	if err = tx.SQL().QueryRowContext(ctx, `SELECT password_locked FROM users WHERE id = $1`, id).Scan(&locked); err != nil {
+		err = fmt.Errorf("look for a lock: %w", err)
+	}
+	return locked, err
+}
+
 func forgetDevices(ctx context.Context, tx db.TenantTx, id uuid.UUID) error {
 	_, err := exec(ctx, tx, "forget devices", `UPDATE users SET device_epoch = device_epoch + 1 WHERE id = $1`, id)
 	return err

@@ -9,6 +9,7 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/rbac"
+	"tenantry/internal/recovery"
 )
 
 // Delete ends an account: from the commit on, no session, token or key of it
@@ -31,6 +32,9 @@ func (s *Service) Delete(ctx context.Context, l *db.Lease, by rbac.Actor, id ids
 			}
 		}
 		now := s.now()
+		if err := recovery.EndLinks(ctx, tx, id, now); err != nil {
+			return User{}, err
+		}
 		u.touch(now)
 		u.DeletedAt = &now
 		if err := saveDeleted(ctx, tx, u); err != nil {
