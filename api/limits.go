@@ -51,13 +51,20 @@ func (s *Server) limitCall(ctx context.Context, call *edge.Call, m *method, cred
 		// Strangers who use up what the organization has keep nobody out who
 		// logs in from where they did before (A9).
 		principal = device
-	} else if !later {
+	} else if !later && !open(m) {
 		keys = append(keys, tenantKey(call, class, rules))
 	}
 	if principal != "" {
 		keys = append(keys, ratelimit.Key{Name: ratelimit.Principal, Class: class, Value: principal, Limit: rules.Principal})
 	}
 	return s.meter(ctx, rules, class, responseHeader(ctx), keys)
+}
+
+// open reports whether anybody may make a call of a class that members need too,
+// as with a refresh token that has not been looked at. What strangers send there
+// is theirs alone: else a few addresses would use up what the organization has.
+func open(m *method) bool {
+	return m.accepts(commonv1.Credential_CREDENTIAL_NONE) && m.policy.GetRateClass() != commonv1.RateClass_RATE_CLASS_CREDENTIAL
 }
 
 func tenantKey(call *edge.Call, class string, rules ratelimit.Rules) ratelimit.Key {

@@ -97,6 +97,43 @@ func TestLimits_FalseKeysUseUpNothingOfTheOrganization(t *testing.T) {
 	require.Equal(t, "read-tenant", refusedBy(t, f.do(t, me(good, "192.0.2.2"))))
 }
 
+// Planted: open that is never true; that is true for calls that take a
+// credential; that is true for the class credential (red in
+// TestLimits_ABusyOrganizationKeepsNoKnownDeviceOut).
+func TestLimits_WhatStrangersMaySendUsesUpNothingOfTheOrganization(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	in := o.password(t, o.owner.email)
+	metered(t, ratelimit.Rules{}, rules(atMost(6), atMost(3), plenty), ratelimit.Rules{})(o.fake)
+	o.server.limits, o.server.proxies = o.deps.Limits, o.deps.TrustedProxies
+	garbage := map[string]object{
+		"/v1/auth/refresh":       {"refresh_token": strings.Repeat("A", 43)},
+		"/v1/auth/logout":        {"refresh_token": strings.Repeat("A", 43)},
+		"/v1/auth/exchange-code": {"code": strings.Repeat("A", 43), "code_verifier": verifier},
+	}
+	for i := range 5 {
+		from := fmt.Sprintf("192.0.2.%d", i)
+		for range 2 {
+			for path, body := range garbage {
+				a := o.ask(t, person{}, "POST", path, body, forwardedFor, from)
+				require.NotEqual(t, http.StatusTooManyRequests, a.status, a.body)
+				require.Less(t, a.status, 500, a.body)
+				require.Equal(t, `"write-ip";q=6;w=21600`, a.header.Get("RateLimit-Policy"))
+			}
+		}
+		require.Equal(t, "write-ip", refusedBy(t, o.ask(t, person{}, "POST", "/v1/auth/refresh", garbage["/v1/auth/refresh"], forwardedFor, from)))
+	}
+	write := func(from string) answer {
+		return o.ask(t, o.owner, "PATCH", "/v1/settings", object{"version": o.version(t, "/v1/settings"), "time_zone": "UTC"}, forwardedFor, from)
+	}
+	for i := range 3 {
+		require.Equal(t, http.StatusOK, write(fmt.Sprintf("198.51.100.%d", i)).status)
+	}
+	require.Equal(t, "write-tenant", refusedBy(t, write("198.51.100.9")), "what members send is counted")
+	r := o.ask(t, person{}, "POST", "/v1/auth/refresh", object{"refresh_token": in.get(t, http.StatusOK, "refresh_token")}, forwardedFor, "198.51.100.9")
+	require.Equal(t, http.StatusOK, r.status, "a busy organization ends no session")
+}
+
 func TestGoodKeys_AreBounded(t *testing.T) {
 	t.Parallel()
 	var g goodKeys

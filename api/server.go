@@ -200,7 +200,7 @@ func New(d Deps) (*Server, error) {
 			authv1connect.RegisterFactorServiceHandler(s, &factorsHandler{d.Factors})
 			usersv1connect.RegisterUserServiceHandler(s, &usersHandler{d.Users})
 			rolesv1connect.RegisterRoleServiceHandler(s, &rolesHandler{d.Roles})
-			settingsv1connect.RegisterSettingsServiceHandler(s, &settingsHandler{d.Settings})
+			settingsv1connect.RegisterSettingsServiceHandler(s, &settingsHandler{d.Settings, d.Now})
 			invitationsv1connect.RegisterInvitationServiceHandler(s, &invitationsHandler{d.Invitations})
 			tenantsv1connect.RegisterTenantServiceHandler(s, &tenantsHandler{d.Tenants, urls})
 			operationsv1connect.RegisterOperationServiceHandler(s, &operationsHandler{d.Operations})

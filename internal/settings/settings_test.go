@@ -19,6 +19,9 @@ import (
 
 var owner = rbac.Actor{Actor: audit.System, Permissions: rbac.Permissions}
 
+// never is a caller who cannot prove anything.
+func never(fields []string) error { return fmt.Errorf("asked to prove who this is, for %v", fields) }
+
 func setup(t *testing.T) (*settings.Service, *db.Lease) {
 	t.Helper()
 	_, l := testdb.New(t).ActiveTenant(t, "acme")
@@ -85,7 +88,7 @@ func TestUpdate_CountsEveryAcknowledgedWriterOnce(t *testing.T) {
 					return
 				}
 				word := []string{fmt.Sprint("word", i)}
-				after, err := s.Update(t.Context(), l, owner, settings.UpdateInput{Version: doc.Version, PasswordWords: &word}, nil)
+				after, err := s.Update(t.Context(), l, owner, settings.UpdateInput{Version: doc.Version, PasswordWords: &word}, never, nil)
 				if apperr.ReasonOf(err) == "VERSION_CONFLICT" {
 					continue
 				}
@@ -115,7 +118,7 @@ func TestUpdate_KeepsFieldsOfANewerProgram(t *testing.T) {
 	_, err := l.Pool().Exec(t.Context(), `UPDATE settings SET document = document || '{"colour":"red"}'`)
 	require.NoError(t, err)
 	zone := "Europe/Berlin"
-	_, err = s.Update(t.Context(), l, owner, settings.UpdateInput{Version: 1, TimeZone: &zone}, nil)
+	_, err = s.Update(t.Context(), l, owner, settings.UpdateInput{Version: 1, TimeZone: &zone}, never, nil)
 	require.NoError(t, err)
 	var colour, stored string
 	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT document->>'colour', document->>'time_zone' FROM settings`).Scan(&colour, &stored))

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,6 +47,15 @@ type UpdateInput struct {
 	MFAGraceDays        *int
 }
 
+// everyday are the fields that whoever manages the settings changes at any time.
+// The others decide who gets in, with what proof, and where people are sent with
+// a code. A new field is one of the others until it is named here.
+var everyday = []string{"language", "time_zone", "password_words"}
+
+// Prove refuses a change of fields that are not everyday, unless the caller has
+// proved lately who they are (A13). The fields are in alphabetical order.
+type Prove func(fields []string) error
+
 // change is what an update does to a document, by the names of its fields.
 type change struct{ before, after map[string]any }
 
@@ -83,13 +94,19 @@ func (c change) changed() change {
 	return out
 }
 
+// sensitive names the fields of a change that are not everyday.
+func (c change) sensitive() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.after)), func(name string) bool { return slices.Contains(everyday, name) })
+}
+
 // Get answers the document.
 func (s *Service) Get(ctx context.Context, l *db.Lease) (Settings, error) {
 	return db.InTenantRead(ctx, l, func(tx db.TenantTx) (Settings, error) { return load(ctx, tx, "") })
 }
 
-// Update changes the document.
-func (s *Service) Update(ctx context.Context, l *db.Lease, by rbac.Actor, in UpdateInput, mark *db.Mark[Settings]) (Settings, error) {
+// Update changes the document. Whether prove is asked is decided under the
+// document's lock, so nobody's change in between turns a present value into a new one.
+func (s *Service) Update(ctx context.Context, l *db.Lease, by rbac.Actor, in UpdateInput, prove Prove, mark *db.Mark[Settings]) (Settings, error) {
 	if empty := (Document{}).WithDefaults(); len(in.apply(&empty).after) == 0 {
 		return Settings{}, apperr.InvalidField("registration_policy", "required",
 			"give at least one of registration_policy, registration_domains, app_url, language, time_zone, allowed_origins, password_words, mfa_policy, mfa_role_ids and mfa_grace_days")
@@ -103,6 +120,12 @@ func (s *Service) Update(ctx context.Context, l *db.Lease, by rbac.Actor, in Upd
 			return Settings{}, err
 		}
 		c := in.apply(&doc.Document)
+		diff := c.changed()
+		if fields := diff.sensitive(); len(fields) > 0 {
+			if err := prove(fields); err != nil {
+				return Settings{}, err
+			}
+		}
 		if err := doc.check("", ".values"); err != nil {
 			return Settings{}, err
 		}
@@ -115,7 +138,6 @@ func (s *Service) Update(ctx context.Context, l *db.Lease, by rbac.Actor, in Upd
 		if err := merge(ctx, tx, c.after, doc.UpdatedAt); err != nil {
 			return Settings{}, err
 		}
-		diff := c.changed()
 		return doc, audit.Write(ctx, tx, doc.UpdatedAt, audit.Entry{
 			Actor: by.Actor, Action: "settings.updated", TargetKind: "tenant", TargetID: tx.Tenant().UUID(), TenantID: tx.Tenant(),
 			RequestID: by.RequestID, Before: diff.before, After: diff.after,

@@ -31,6 +31,7 @@ var edgeReasons = []struct {
 	{[]string{"CREDENTIAL_MISSING", "CREDENTIAL_INVALID", "CREDENTIAL_EXPIRED"}, func(c call) bool { return !c.anonymous() }},
 	{[]string{"CREDENTIAL_KIND", "ADDRESS_NOT_ALLOWED"}, func(c call) bool { return c.tenant() && !c.anonymous() }},
 	{[]string{"PERMISSION_MISSING"}, func(c call) bool { return c.policy.GetPermission() != "" }},
+	{[]string{"STEP_UP_REQUIRED"}, func(c call) bool { return c.policy.GetStepUp() }},
 	{[]string{"SCOPE_MISSING"}, func(c call) bool { return c.policy.GetOperatorScope() != "" }},
 	{[]string{"TENANT_NOT_ACTIVE", "TENANT_SUSPENDED", "TENANT_UNREACHABLE", "POOL_BUDGET", "SCHEMA_OUT_OF_RANGE"}, call.tenant},
 	{[]string{"IDEMPOTENCY_KEY_INVALID", "IDEMPOTENCY_IN_FLIGHT", "IDEMPOTENCY_KEY_REUSED"}, call.keyed},

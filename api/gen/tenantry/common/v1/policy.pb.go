@@ -256,7 +256,8 @@ type Policy struct {
 	Idempotency   Idempotency `protobuf:"varint,6,opt,name=idempotency,proto3,enum=tenantry.common.v1.Idempotency" json:"idempotency,omitempty"`
 	// The action written to the audit log ("tenant.reserved"); empty for reads.
 	AuditAction string `protobuf:"bytes,7,opt,name=audit_action,json=auditAction,proto3" json:"audit_action,omitempty"`
-	// True when authentication must be recent.
+	// True when authentication must be recent. Where only some changes want that,
+	// it is false and REASON_STEP_UP_REQUIRED is among the reasons.
 	StepUp bool `protobuf:"varint,8,opt,name=step_up,json=stepUp,proto3" json:"step_up,omitempty"`
 	// Reasons this RPC may answer beside the edge's own.
 	Reasons       []Reason `protobuf:"varint,9,rep,packed,name=reasons,proto3,enum=tenantry.common.v1.Reason" json:"reasons,omitempty"`

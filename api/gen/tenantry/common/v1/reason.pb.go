@@ -102,8 +102,8 @@ const (
 	// The address, the organization or the caller has used up its limit. Wait as
 	// long as Retry-After says; RateLimit-Policy tells the limits.
 	Reason_REASON_RATE_LIMITED Reason = 27
-	// The call does not accept this kind of credential. Use one that its policy
-	// names.
+	// The call, or the change it makes, does not accept this kind of credential.
+	// Use one that its description names.
 	Reason_REASON_CREDENTIAL_KIND Reason = 28
 	// The API key may not be used from this IP address. Call from an allowed
 	// address, or change the key's list.

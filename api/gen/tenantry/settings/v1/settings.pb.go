@@ -600,10 +600,10 @@ const file_tenantry_settings_v1_settings_proto_rawDesc = "" +
 	"\n" +
 	"_time_zoneB\r\n" +
 	"\v_mfa_policyB\x11\n" +
-	"\x0f_mfa_grace_days2\xd3\x02\n" +
+	"\x0f_mfa_grace_days2\xd5\x02\n" +
 	"\x0fSettingsService\x12\x8f\x01\n" +
-	"\vGetSettings\x12(.tenantry.settings.v1.GetSettingsRequest\x1a\x1e.tenantry.settings.v1.Settings\"6\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\x0fsettings.manage(\x010\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\xad\x01\n" +
-	"\x0eUpdateSettings\x12+.tenantry.settings.v1.UpdateSettingsRequest\x1a\x1e.tenantry.settings.v1.Settings\"N\xaa\xbb\x183\b\x02\x12\x02\x02\x04\x1a\x0fsettings.manage(\x020\x02:\x10settings.updatedJ\x04\x0e\x0f\x91\x01\x82\xd3\xe4\x93\x02\x11:\x01*2\f/v1/settingsB\xcd\x01\n" +
+	"\vGetSettings\x12(.tenantry.settings.v1.GetSettingsRequest\x1a\x1e.tenantry.settings.v1.Settings\"6\xaa\xbb\x18\x1b\b\x02\x12\x02\x02\x04\x1a\x0fsettings.manage(\x010\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\xaf\x01\n" +
+	"\x0eUpdateSettings\x12+.tenantry.settings.v1.UpdateSettingsRequest\x1a\x1e.tenantry.settings.v1.Settings\"P\xaa\xbb\x185\b\x02\x12\x02\x02\x04\x1a\x0fsettings.manage(\x020\x02:\x10settings.updatedJ\x06\x0e\x0f\x91\x01\xa6\x01\x82\xd3\xe4\x93\x02\x11:\x01*2\f/v1/settingsB\xcd\x01\n" +
 	"\x18com.tenantry.settings.v1B\rSettingsProtoP\x01Z0tenantry/api/gen/tenantry/settings/v1;settingsv1\xa2\x02\x03TSX\xaa\x02\x14Tenantry.Settings.V1\xca\x02\x14Tenantry\\Settings\\V1\xe2\x02 Tenantry\\Settings\\V1\\GPBMetadata\xea\x02\x16Tenantry::Settings::V1b\x06proto3"
 
 var (

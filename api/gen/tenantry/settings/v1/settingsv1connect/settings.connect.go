@@ -54,7 +54,12 @@ var (
 type SettingsServiceClient interface {
 	// GetSettings answers the document.
 	GetSettings(context.Context, *v1.GetSettingsRequest) (*v1.Settings, error)
-	// UpdateSettings changes what is given and answers the whole document.
+	// UpdateSettings changes what is given and answers the whole document. A change
+	// of app_url, allowed_origins, registration_policy, registration_domains,
+	// mfa_policy, mfa_role_ids or mfa_grace_days decides who gets into the
+	// organization: it wants an authentication of the last 10 minutes at the
+	// account's highest level (A13), and an API key cannot make it. Their present
+	// values may be repeated without.
 	UpdateSettings(context.Context, *v1.UpdateSettingsRequest) (*v1.Settings, error)
 }
 
@@ -68,7 +73,12 @@ func NewSettingsServiceClient(client *connect.Client) SettingsServiceClient {
 type SettingsServiceHandler interface {
 	// GetSettings answers the document.
 	GetSettings(context.Context, *v1.GetSettingsRequest) (*v1.Settings, error)
-	// UpdateSettings changes what is given and answers the whole document.
+	// UpdateSettings changes what is given and answers the whole document. A change
+	// of app_url, allowed_origins, registration_policy, registration_domains,
+	// mfa_policy, mfa_role_ids or mfa_grace_days decides who gets into the
+	// organization: it wants an authentication of the last 10 minutes at the
+	// account's highest level (A13), and an API key cannot make it. Their present
+	// values may be repeated without.
 	UpdateSettings(context.Context, *v1.UpdateSettingsRequest) (*v1.Settings, error)
 }
 

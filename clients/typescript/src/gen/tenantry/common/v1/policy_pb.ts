@@ -67,7 +67,8 @@ export type Policy = Message<"tenantry.common.v1.Policy"> & {
   auditAction: string;
 
   /**
-   * True when authentication must be recent.
+   * True when authentication must be recent. Where only some changes want that,
+   * it is false and REASON_STEP_UP_REQUIRED is among the reasons.
    *
    * @generated from field: bool step_up = 8;
    */

@@ -235,8 +235,8 @@ export enum Reason {
   RATE_LIMITED = 27,
 
   /**
-   * The call does not accept this kind of credential. Use one that its policy
-   * names.
+   * The call, or the change it makes, does not accept this kind of credential.
+   * Use one that its description names.
    *
    * @generated from enum value: REASON_CREDENTIAL_KIND = 28;
    */
