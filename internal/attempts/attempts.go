@@ -37,7 +37,7 @@ const (
 	// Free is how many attempts need no wait between them.
 	Free = 5
 	// Max is how many failures in a row there may be. After that no wait helps:
-	// only what clears the count, a reset by mail.
+	// only what clears the count, a link in a mail to the address.
 	Max = 100
 	// firstWait doubles with each failure up to maxWait.
 	firstWait = time.Second
@@ -84,7 +84,8 @@ func Reserve(ctx context.Context, l *db.Lease, now time.Time, kind string, subje
 	})
 }
 
-// Clear forgets the failures of one kind, in the transaction of the success.
+// Clear forgets the failures of one kind, in the transaction of the success, or
+// of what a link in a mail to the address does.
 func Clear(ctx context.Context, tx db.TenantTx, kind string, subject []byte, _ time.Time) error {
 	return reset(ctx, tx, kind, subject)
 }
