@@ -66,6 +66,14 @@ func OfUser(key secrets.DataKey, id uuid.UUID) []byte {
 // the free ones locks the account for a while and leaves an audit row; the
 // lock of an attempt that proves right goes with [Clear].
 func Reserve(ctx context.Context, l *db.Lease, now time.Time, kind string, subject []byte, user *uuid.UUID) (Verdict, error) {
+	return ReserveAnd(ctx, l, now, kind, subject, user, func(db.TenantTx, int) error { return nil })
+}
+
+// ReserveAnd is [Reserve] for whoever has more to write where an attempt is
+// counted: and gets the number of failures in a row. It gets each number once
+// between two clearings, whatever becomes of the attempt; its error leaves the
+// attempt uncounted, and not to be checked.
+func ReserveAnd(ctx context.Context, l *db.Lease, now time.Time, kind string, subject []byte, user *uuid.UUID, and func(db.TenantTx, int) error) (Verdict, error) {
 	return db.InTenant(ctx, l, func(tx db.TenantTx) (Verdict, error) {
 		c, err := lock(ctx, tx, kind, subject, now)
 		if err != nil {
@@ -77,10 +85,16 @@ func Reserve(ctx context.Context, l *db.Lease, now time.Time, kind string, subje
 		if err := save(ctx, tx, c); err != nil {
 			return Verdict{}, err
 		}
-		if allowed && c.failures >= Free {
-			err = lockedOut(ctx, tx, now, kind, c)
+		v := Verdict{Allowed: allowed, Failures: c.failures}
+		if !allowed {
+			return v, nil
 		}
-		return Verdict{Allowed: allowed, Failures: c.failures}, err
+		if c.failures >= Free {
+			if err := lockedOut(ctx, tx, now, kind, c); err != nil {
+				return v, err
+			}
+		}
+		return v, and(tx, c.failures)
 	})
 }
 
