@@ -116,6 +116,47 @@ func TestAPIKeys_RotateWithAnOverlapAndEndWhenRevoked(t *testing.T) {
 	require.Equal(t, 1, rows, "the repetition had no effect")
 }
 
+// Planted, each by itself: Update, and Rotate, that tells nobody; a notice of an
+// update that changes nothing; same without a look at the name, the scopes or
+// the networks; a notice of a service account's key, which is nobody's.
+func TestAPIKeys_TheirPersonIsToldOfEveryChange(t *testing.T) {
+	t.Parallel()
+	o := newOrganization(t)
+	id, _ := o.key(t, `{"name":"k",`+scopes("users.read")+`}`)
+	told := func() int { return o.mails(t, "notice_key_changed") }
+	require.Zero(t, told(), "a new key has a notice of its own")
+	version := 1
+	change := func(method, path, body string) {
+		t.Helper()
+		a := o.as(t, o.owner, method, path, fmt.Sprintf(`{"version":"%d"%s}`, version, body))
+		require.Equal(t, http.StatusOK, a.status, a.body)
+		version++
+	}
+	for n, body := range []string{
+		`,"name":"other"`, `,"scopes":{"values":["users.read","users.update"]}`, `,"allowed_networks":{"values":["127.0.0.1"]}`, `,"allowed_networks":{"values":[]}`,
+	} {
+		change("PATCH", "/v1/api-keys/"+id, body)
+		require.Equal(t, n+1, told(), body)
+	}
+	change("PATCH", "/v1/api-keys/"+id, `,"name":"other","scopes":{"values":["users.update","users.read"]},"allowed_networks":{"values":[]}`)
+	require.Equal(t, 4, told(), "nothing has changed")
+	change("POST", "/v1/api-keys/"+id+":rotate", "")
+	require.Equal(t, 5, told())
+	o.as(t, o.owner, "PATCH", "/v1/api-keys/"+id, `{"version":"1","name":"late"}`)
+	require.Equal(t, 5, told(), "a refused change is none")
+
+	page := o.link(t, o.id, "owner@acme.example")
+	require.Equal(t, "An API key that acts for you at acme Inc was changed", o.subjects("owner@acme.example")[0])
+	require.True(t, strings.HasPrefix(page, "/m/not-me?"), page)
+
+	robot := o.as(t, o.owner, "POST", "/v1/service-accounts", `{"name":"robot","role_ids":[]}`).get(t, http.StatusOK, "id")
+	id, _ = o.key(t, `{"name":"bot",`+scopes("users.read")+`,"service_account_id":"`+robot+`"}`)
+	version = 1
+	change("PATCH", "/v1/api-keys/"+id, `,"name":"other"`)
+	change("POST", "/v1/api-keys/"+id+":rotate", "")
+	require.Equal(t, 5, told())
+}
+
 func TestAPIKeys_AreBoundToTheirNetworksAndTenant(t *testing.T) {
 	t.Parallel()
 	o := newOrganization(t)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -259,6 +260,59 @@ func TestVerifyMfa_GuessesAreCountedToldAndEnd(t *testing.T) {
 	o.sleep(24 * time.Hour)
 	o.verify(t, o.challenge(t, p.email), object{"totp_code": app.code(t, o.server.now())}).refused(t, 401, "MFA_FAILED")
 	require.Equal(t, 1, o.mails(t, "notice_factor_attacked"), "told once")
+}
+
+// Planted, each by itself: a notice that is written where the guess proves
+// wrong; one at the eleventh, too.
+func TestVerifyMfa_AHangUpDuringTheTenthGuessIsTold(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	p := o.join(t, "mia")
+	o.equip(t, &p)
+	token := o.challenge(t, p.email)
+	wrong := object{"backup_code": "01-0000-0000-0000"}
+	guess := func() {
+		o.exec(t, `UPDATE login_counters SET blocked_until = NULL`)
+		o.verify(t, token, wrong).refused(t, 401, "MFA_FAILED")
+	}
+	for range 9 {
+		guess()
+	}
+	require.Zero(t, o.mails(t, "notice_factor_attacked"))
+	o.exec(t, `UPDATE login_counters SET blocked_until = NULL`)
+
+	// What the guess is compared with is out of reach until its client has gone.
+	hold, err := o.lease(t).Pool().Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = hold.Rollback(context.Background()) }()
+	_, err = hold.Exec(t.Context(), `LOCK TABLE backup_codes`)
+	require.NoError(t, err)
+	ctx, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
+	body := `{"challenge_token":"` + token + `","backup_code":"01-0000-0000-0000"}`
+	req, err := http.NewRequestWithContext(ctx, "POST", o.url+"/v1/auth/mfa:verify", strings.NewReader(body))
+	require.NoError(t, err)
+	req.Host = o.host
+	req.Header.Set("Content-Type", "application/json")
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := noRedirects.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		answered <- err
+	}()
+	failures := func() int { return o.count(t, `SELECT failures FROM login_counters WHERE kind = 'mfa'`) }
+	require.Eventually(t, func() bool { return failures() == 10 }, 10*time.Second, 5*time.Millisecond, "it is counted")
+	hangUp()
+	require.ErrorIs(t, <-answered, context.Canceled)
+	require.Equal(t, 1, o.mails(t, "notice_factor_attacked"))
+	require.NoError(t, hold.Rollback(t.Context()))
+
+	guess()
+	require.Equal(t, 11, failures())
+	require.Equal(t, 1, o.mails(t, "notice_factor_attacked"), "told once")
+	require.Len(t, o.audited(t, "factor.attacked"), 1)
 }
 
 func differs(code string) string {

@@ -192,7 +192,7 @@ func (s *Service) Update(ctx context.Context, l *db.Lease, in UpdateInput, by rb
 		if err != nil {
 			return Key{}, err
 		}
-		before := facts(k)
+		before := k
 		if in.Name != nil {
 			k.Name = *in.Name
 		}
@@ -214,8 +214,27 @@ func (s *Service) Update(ctx context.Context, l *db.Lease, in UpdateInput, by rb
 		if err := update(ctx, tx, k, s.now()); err != nil {
 			return Key{}, err
 		}
-		return k, s.audit(ctx, tx, by, "api_key.updated", "api_key", k.ID, before, facts(k))
+		if !before.same(k) {
+			if err := s.tellChanged(ctx, tx, k); err != nil {
+				return Key{}, err
+			}
+		}
+		return k, s.audit(ctx, tx, by, "api_key.updated", "api_key", k.ID, facts(before), facts(k))
 	})
+}
+
+// same reports whether an update from k to other has changed nothing.
+func (k Key) same(other Key) bool {
+	return k.Name == other.Name && slices.Equal(k.Scopes, other.Scopes) && slices.Equal(k.Networks, other.Networks)
+}
+
+// tellChanged tells the person for whom a key acts that it does more, from
+// elsewhere or for somebody else now.
+func (s *Service) tellChanged(ctx context.Context, tx db.TenantTx, k Key) error {
+	if k.User == nil {
+		return nil
+	}
+	return notices.Write(ctx, tx, s.now(), notices.KeyChanged, *k.User)
 }
 
 // mine locks a live key that the actor may change: what a key may do is never
@@ -254,6 +273,9 @@ func (s *Service) Rotate(ctx context.Context, l *db.Lease, in RotateInput, by rb
 			k.PreviousExpiresAt = &until
 		}
 		if err := rotate(ctx, tx, k, hash, s.now()); err != nil {
+			return Key{}, err
+		}
+		if err := s.tellChanged(ctx, tx, k); err != nil {
 			return Key{}, err
 		}
 		return k, s.audit(ctx, tx, by, "api_key.rotated", "api_key", k.ID, nil, map[string]any{"overlap_seconds": int(in.Overlap.Seconds())})

@@ -37,7 +37,7 @@ const (
 	// Free is how many attempts need no wait between them.
 	Free = 5
 	// Max is how many failures in a row there may be. After that no wait helps:
-	// only what clears the count, a reset by mail.
+	// only what clears the count, a link in a mail to the address.
 	Max = 100
 	// firstWait doubles with each failure up to maxWait.
 	firstWait = time.Second
@@ -66,6 +66,14 @@ func OfUser(key secrets.DataKey, id uuid.UUID) []byte {
 // the free ones locks the account for a while and leaves an audit row; the
 // lock of an attempt that proves right goes with [Clear].
 func Reserve(ctx context.Context, l *db.Lease, now time.Time, kind string, subject []byte, user *uuid.UUID) (Verdict, error) {
+	return ReserveAnd(ctx, l, now, kind, subject, user, func(db.TenantTx, int) error { return nil })
+}
+
+// ReserveAnd is [Reserve] for whoever has more to write where an attempt is
+// counted: and gets the number of failures in a row. It gets each number once
+// between two clearings, whatever becomes of the attempt; its error leaves the
+// attempt uncounted, and not to be checked.
+func ReserveAnd(ctx context.Context, l *db.Lease, now time.Time, kind string, subject []byte, user *uuid.UUID, and func(db.TenantTx, int) error) (Verdict, error) {
 	return db.InTenant(ctx, l, func(tx db.TenantTx) (Verdict, error) {
 		c, err := lock(ctx, tx, kind, subject, now)
 		if err != nil {
@@ -77,14 +85,21 @@ func Reserve(ctx context.Context, l *db.Lease, now time.Time, kind string, subje
 		if err := save(ctx, tx, c); err != nil {
 			return Verdict{}, err
 		}
-		if allowed && c.failures >= Free {
-			err = lockedOut(ctx, tx, now, kind, c)
+		v := Verdict{Allowed: allowed, Failures: c.failures}
+		if !allowed {
+			return v, nil
 		}
-		return Verdict{Allowed: allowed, Failures: c.failures}, err
+		if c.failures >= Free {
+			if err := lockedOut(ctx, tx, now, kind, c); err != nil {
+				return v, err
+			}
+		}
+		return v, and(tx, c.failures)
 	})
 }
 
-// Clear forgets the failures of one kind, in the transaction of the success.
+// Clear forgets the failures of one kind, in the transaction of the success, or
+// of what a link in a mail to the address does.
 func Clear(ctx context.Context, tx db.TenantTx, kind string, subject []byte, _ time.Time) error {
 	return reset(ctx, tx, kind, subject)
 }

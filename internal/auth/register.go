@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"tenantry/internal/apperr"
+	"tenantry/internal/attempts"
 	"tenantry/internal/audit"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
@@ -229,7 +230,9 @@ func CheckLimit(ctx context.Context, tx db.TenantTx) error {
 	return err
 }
 
-// CreateUser makes an account with roles, within the tenant's limit.
+// CreateUser makes an account with roles, within the tenant's limit. Whoever
+// joins has opened a mail to the address, which proves what a reset by mail
+// does: what strangers guessed before keeps nobody out.
 func CreateUser(ctx context.Context, tx db.TenantTx, u NewUser, roles []uuid.UUID, now time.Time) error {
 	if err := CheckLimit(ctx, tx); err != nil {
 		return err
@@ -246,5 +249,8 @@ func CreateUser(ctx context.Context, tx db.TenantTx, u NewUser, roles []uuid.UUI
 	if err := insertUser(ctx, tx, u, now); err != nil {
 		return err
 	}
-	return rbac.Grant(ctx, tx, u.ID, roles, now)
+	if err := rbac.Grant(ctx, tx, u.ID, roles, now); err != nil {
+		return err
+	}
+	return attempts.Clear(ctx, tx, attempts.Stranger, tx.DataKey().AddressHash(u.Email), now)
 }

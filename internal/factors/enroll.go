@@ -127,13 +127,12 @@ func errCode() error {
 // confirm checks the code before it makes ten hashes, and again in the
 // transaction that uses it; then ends what it was for.
 func (s *Service) confirm(ctx context.Context, l *db.Lease, user uuid.UUID, code string, end func(db.TenantTx, *Confirmed) error, m auth.Meta) (Confirmed, error) {
-	failures, err := s.reserve(ctx, l, user, errCode())
-	if err != nil {
+	if err := s.reserve(ctx, l, user, errCode(), m); err != nil {
 		return Confirmed{}, err
 	}
-	_, err = db.InTenantRead(ctx, l, func(tx db.TenantTx) (pending, error) { return s.checkPending(ctx, tx, user, code) })
+	_, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) (pending, error) { return s.checkPending(ctx, tx, user, code) })
 	if apperr.ReasonOf(err) == "FACTOR_CODE_INVALID" {
-		if err := s.wrong(ctx, l, user, failures, auth.MethodTOTP, m); err != nil {
+		if err := s.auth.Failed(ctx, l, ids.User(user), auth.MethodTOTP, m); err != nil {
 			return Confirmed{}, err
 		}
 	}

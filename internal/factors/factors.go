@@ -27,8 +27,8 @@ import (
 	"tenantry/internal/tenants"
 )
 
-// attackedAt is how many wrong codes in a row are told to the person: whoever
-// types them knows the password.
+// attackedAt is how many guesses in a row are told to the person: whoever makes
+// them knows the password.
 const attackedAt = 10
 
 // Deps is what the service uses.
@@ -117,30 +117,29 @@ func errExists() error {
 	return apperr.New(apperr.Precondition, "FACTOR_EXISTS", "The account has a second factor already. Disable it first.")
 }
 
-// reserve counts a guess at a person's codes and answers how many there have
-// been in a row; refused is the answer to one that may not be checked.
-func (s *Service) reserve(ctx context.Context, l *db.Lease, user uuid.UUID, refused error) (int, error) {
-	v, err := attempts.Reserve(ctx, l, s.now(), attempts.MFA, attempts.OfUser(l.Key, user), &user)
-	if err == nil && !v.Allowed {
-		err = refused
-	}
-	return v.Failures, err
-}
-
-// wrong notes a guess that was checked and was wrong, and tells the person of
-// the tenth in a row, once.
-func (s *Service) wrong(ctx context.Context, l *db.Lease, user uuid.UUID, failures int, method string, m auth.Meta) error {
-	if err := s.auth.Failed(ctx, l, ids.User(user), method, m); err != nil || failures != attackedAt {
-		return err
-	}
-	_, err := db.InTenant(ctx, l, func(tx db.TenantTx) (struct{}, error) {
-		if err := notices.Write(ctx, tx, s.now(), notices.FactorAttacked, user); err != nil {
-			return struct{}{}, err
+// reserve counts a guess at a person's codes; refused is the answer to one that
+// may not be checked. The person is told of the tenth in a row where it is
+// counted, not where it proves wrong: whoever hangs up before that has guessed,
+// too. Should the tenth be right, there were nine that were not.
+func (s *Service) reserve(ctx context.Context, l *db.Lease, user uuid.UUID, refused error, m auth.Meta) error {
+	v, err := attempts.ReserveAnd(ctx, l, s.now(), attempts.MFA, attempts.OfUser(l.Key, user), &user, func(tx db.TenantTx, failures int) error {
+		if failures != attackedAt {
+			return nil
 		}
-		return struct{}{}, s.audit(ctx, tx, audit.System, "factor.attacked", user, m.RequestID, map[string]any{"failures": failures})
+		if err := notices.Write(ctx, tx, s.now(), notices.FactorAttacked, user); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, audit.System, "factor.attacked", user, m.RequestID, map[string]any{"failures": failures})
 	})
-	s.ring(ctx, l, err)
-	return err
+	switch {
+	case err != nil:
+		return err
+	case !v.Allowed:
+		return refused
+	case v.Failures == attackedAt:
+		s.ring(ctx, l, nil)
+	}
+	return nil
 }
 
 func (s *Service) clear(ctx context.Context, tx db.TenantTx, user uuid.UUID) error {

@@ -35,7 +35,7 @@ func (s *Service) Verify(ctx context.Context, l *db.Lease, e tenants.Entry, in V
 	if err != nil {
 		return auth.SignIn{}, err
 	}
-	check, err := s.prepare(ctx, l, c.user, in.Code)
+	check, err := s.prepare(ctx, l, c.user, in.Code, m)
 	if err != nil {
 		return auth.SignIn{}, err
 	}
@@ -106,17 +106,16 @@ func asChallenge(err error) error {
 // checked is a code on its way: counted, and, where a hash was to be made,
 // compared.
 type checked struct {
-	user     uuid.UUID
-	code     Code
-	failures int
+	user uuid.UUID
+	code Code
 	// backup is the code whose hash matched.
 	backup uuid.UUID
 }
 
 // prepare counts a guess and does what costs time, outside any transaction.
-func (s *Service) prepare(ctx context.Context, l *db.Lease, user uuid.UUID, code Code) (checked, error) {
-	failures, err := s.reserve(ctx, l, user, errMFA())
-	c := checked{user: user, code: code, failures: failures}
+func (s *Service) prepare(ctx context.Context, l *db.Lease, user uuid.UUID, code Code, m auth.Meta) (checked, error) {
+	c := checked{user: user, code: code}
+	err := s.reserve(ctx, l, user, errMFA(), m)
 	if err != nil || code.Backup == "" {
 		return c, err
 	}
@@ -192,7 +191,7 @@ func (s *Service) settle(ctx context.Context, l *db.Lease, c checked, err error,
 	if apperr.ReasonOf(err) != "MFA_FAILED" {
 		return err
 	}
-	if err := s.wrong(ctx, l, c.user, c.failures, c.code.method(), m); err != nil {
+	if err := s.auth.Failed(ctx, l, ids.User(c.user), c.code.method(), m); err != nil {
 		return err
 	}
 	return errMFA()
@@ -234,7 +233,7 @@ func (s *Service) StepUp(ctx context.Context, l *db.Lease, e tenants.Entry, in S
 	}
 	var check checked
 	if in.Code != nil {
-		if check, err = s.prepare(ctx, l, in.User.UUID(), *in.Code); err != nil {
+		if check, err = s.prepare(ctx, l, in.User.UUID(), *in.Code, m); err != nil {
 			return auth.Tokens{}, err
 		}
 		p.Method, p.AMR, p.AAL = in.Code.method(), auth.WithFactor(p.AMR), auth.TwoFactors

@@ -17,7 +17,7 @@ var all = map[Template]bool{
 	VerifyEmail: true, AccountExists: false, Invitation: true,
 	"notice_new_device": true, "notice_session_reused": true, "notice_password_changed": true, "notice_factor_added": true,
 	"notice_factor_removed": true, "notice_backup_codes_made": true, "notice_backup_code_used": true, "notice_factor_attacked": true,
-	"notice_key_created": true, "notice_factor_reset_requested": true,
+	"notice_key_created": true, "notice_key_changed": true, "notice_factor_reset_requested": true,
 	PasswordReset: true, AccountSecured: true, MagicLink: true, EmailChange: true, EmailChanged: true, AddressTaken: false,
 }
 

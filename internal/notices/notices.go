@@ -43,11 +43,13 @@ const (
 	BackupCodeUsed   Kind = "notice_backup_code_used"
 	FactorAttacked   Kind = "notice_factor_attacked"
 	KeyCreated       Kind = "notice_key_created"
+	KeyChanged       Kind = "notice_key_changed"
 )
 
 // Kinds is every kind.
 var Kinds = []Kind{
 	NewDevice, SessionReused, PasswordChanged, FactorAdded, FactorRemoved, FactorResetAsked, BackupCodesMade, BackupCodeUsed, FactorAttacked, KeyCreated,
+	KeyChanged,
 }
 
 // NotMeTTL is how long the link of a notice works.

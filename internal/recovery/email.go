@@ -3,6 +3,7 @@ package recovery
 import (
 	"context"
 
+	"tenantry/internal/attempts"
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/db"
@@ -93,15 +94,20 @@ func (s *Service) ConfirmEmailChange(ctx context.Context, l *db.Lease, token str
 	return err
 }
 
-// move changes the address; links that wait at the old mailbox end.
+// move changes the address; links that wait at the old mailbox end. A mail to
+// the new one was opened, so what strangers guessed there before is forgotten.
 func (s *Service) move(ctx context.Context, tx db.TenantTx, a account, email string) error {
+	now := s.Now()
 	if err := auth.MoveAddress(ctx, tx, a.id, email); err != nil {
 		return err
 	}
-	if err := endLinks(ctx, tx, a, s.Now()); err != nil {
+	if err := endLinks(ctx, tx, a, now); err != nil {
 		return err
 	}
-	return touch(ctx, tx, a.id, s.Now())
+	if err := attempts.Clear(ctx, tx, attempts.Stranger, tx.DataKey().AddressHash(email), now); err != nil {
+		return err
+	}
+	return touch(ctx, tx, a.id, now)
 }
 
 // UndoEmailChange takes a change of address back, and every later one with it,
