@@ -116,11 +116,15 @@ func (t *tokens) verify(e tenants.Entry, text string) (Claims, error) {
 	return c, nil
 }
 
+// maxSkew is how far the clock of another process may be ahead. It lengthens
+// no token's life: verify compares the end itself.
+const maxSkew = 5 * time.Second
+
 func (t *tokens) parse(e tenants.Entry, text string) (Claims, error) {
 	var c accessClaims
 	var kid uuid.UUID
 	p := jwt.NewParser(jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer(t.urls.Tenant(e.Slug)), jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(t.now), jwt.WithStrictDecoding())
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(maxSkew), jwt.WithTimeFunc(t.now), jwt.WithStrictDecoding())
 	_, err := p.ParseWithClaims(text, &c, func(tok *jwt.Token) (any, error) {
 		if tok.Header["typ"] != tokenType {
 			return nil, errors.New("typ")

@@ -64,7 +64,7 @@ func match(secret []byte, code string, now time.Time) (step int64, ok bool, err 
 // keyURI is what a QR code says (the Key Uri Format of authenticator apps).
 func keyURI(issuer, account string, secret []byte) string {
 	// A colon, escaped or not, would end the issuer.
-	issuer = escape(strings.ReplaceAll(issuer, ":", " "))
+	issuer = escapeShort(strings.ReplaceAll(issuer, ":", " "))
 	return fmt.Sprintf("otpauth://totp/%s:%s?secret=%s&issuer=%s&algorithm=SHA1&digits=%d&period=%d",
 		issuer, escape(account), base32Plain.EncodeToString(secret), issuer, digits, period)
 }
@@ -72,6 +72,19 @@ func keyURI(issuer, account string, secret []byte) string {
 // escape escapes whatever means something in a path or a query; not every app
 // reads "+" as a space.
 func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+
+// maxIssuer keeps the URI, which holds the issuer twice and an address of up to
+// 254 bytes, within the 2,331 bytes of a QR code (ISO/IEC 18004, 40-M).
+const maxIssuer = 600
+
+// escapeShort is escape of as much of a text as maxIssuer takes.
+func escapeShort(text string) string {
+	runes := []rune(text)
+	for len(escape(string(runes))) > maxIssuer {
+		runes = runes[:len(runes)-1]
+	}
+	return escape(string(runes))
+}
 
 func qrPNG(uri string) ([]byte, error) {
 	key, err := otp.NewKeyFromURL(uri)

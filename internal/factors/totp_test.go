@@ -2,6 +2,7 @@ package factors
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,17 @@ func TestKeyURI_SaysWhatAppsRead(t *testing.T) {
 	require.Equal(t, url.Values{
 		"secret": {"GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}, "issuer": {"Müller & Söhne  Büro"}, "algorithm": {"SHA1"}, "digits": {"6"}, "period": {"30"},
 	}, u.Query())
+}
+
+// Planted: an issuer that is not cut.
+func TestQRPNG_HoldsTheLongestNames(t *testing.T) {
+	t.Parallel()
+	uri := keyURI(strings.Repeat("𝕏", 100), strings.Repeat("é", 120)+"@acme.example", rfcSecret)
+	_, err := qrPNG(uri)
+	require.NoError(t, err)
+	u, err := url.Parse(uri)
+	require.NoError(t, err)
+	require.Equal(t, strings.Repeat("𝕏", 50), u.Query().Get("issuer"), "whole characters")
 }
 
 func TestParseBackup_ForgivesWritingAndNothingElse(t *testing.T) {

@@ -598,14 +598,14 @@ const file_tenantry_auth_v1_account_proto_rawDesc = "" +
 	"\x12ChangeEmailRequest\x12 \n" +
 	"\x05email\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x18\xfe\x01`\x01R\x05email\"\x15\n" +
-	"\x13ChangeEmailResponse2\xe9\t\n" +
+	"\x13ChangeEmailResponse2\xed\t\n" +
 	"\x0eAccountService\x12\xc8\x01\n" +
-	"\x14RequestPasswordReset\x12-.tenantry.auth.v1.RequestPasswordResetRequest\x1a..tenantry.auth.v1.RequestPasswordResetResponse\"Q\xaa\xbb\x18#\b\x02\x12\x01\x01(\x030\x01:\x18password.reset_requested\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/auth/request-password-reset\x12\xa7\x01\n" +
-	"\rResetPassword\x12&.tenantry.auth.v1.ResetPasswordRequest\x1a'.tenantry.auth.v1.ResetPasswordResponse\"E\xaa\xbb\x18\x1f\b\x02\x12\x01\x01(\x030\x01:\x0epassword.resetJ\x04efg\x1a\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/auth/reset-password\x12\xbe\x01\n" +
+	"\x14RequestPasswordReset\x12-.tenantry.auth.v1.RequestPasswordResetRequest\x1a..tenantry.auth.v1.RequestPasswordResetResponse\"Q\xaa\xbb\x18#\b\x02\x12\x01\x01(\x030\x01:\x18password.reset_requested\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/auth/request-password-reset\x12\xa9\x01\n" +
+	"\rResetPassword\x12&.tenantry.auth.v1.ResetPasswordRequest\x1a'.tenantry.auth.v1.ResetPasswordResponse\"G\xaa\xbb\x18!\b\x02\x12\x01\x01(\x030\x01:\x0epassword.resetJ\x06efg\xc6\x01\x1a\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/auth/reset-password\x12\xbe\x01\n" +
 	"\x12ConfirmEmailChange\x12+.tenantry.auth.v1.ConfirmEmailChangeRequest\x1a,.tenantry.auth.v1.ConfirmEmailChangeResponse\"M\xaa\xbb\x18!\b\x02\x12\x01\x01(\x030\x01:\x12user.email_changedJ\x02ei\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/auth/confirm-email-change\x12\xb8\x01\n" +
 	"\x0fUndoEmailChange\x12(.tenantry.auth.v1.UndoEmailChangeRequest\x1a).tenantry.auth.v1.UndoEmailChangeResponse\"P\xaa\xbb\x18'\b\x02\x12\x01\x01(\x030\x01:\x18user.email_change_undoneJ\x02ei\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/auth/undo-email-change\x12\x98\x01\n" +
-	"\vReportNotMe\x12$.tenantry.auth.v1.ReportNotMeRequest\x1a%.tenantry.auth.v1.ReportNotMeResponse\"<\xaa\xbb\x18\x1e\b\x02\x12\x01\x01(\x030\x01:\x10user.locked_downJ\x01e\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/auth/not-me\x12\xa2\x01\n" +
-	"\x0eChangePassword\x12'.tenantry.auth.v1.ChangePasswordRequest\x1a\x1f.tenantry.auth.v1.TokenResponse\"F\xaa\xbb\x18\"\b\x02\x12\x01\x02(\x030\x01:\x10password.changed@\x01J\x03fg\x1a\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/me:changePassword\x12\xa5\x01\n" +
+	"\vReportNotMe\x12$.tenantry.auth.v1.ReportNotMeRequest\x1a%.tenantry.auth.v1.ReportNotMeResponse\"<\xaa\xbb\x18\x1e\b\x02\x12\x01\x01(\x030\x01:\x10user.locked_downJ\x01e\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/auth/not-me\x12\xa4\x01\n" +
+	"\x0eChangePassword\x12'.tenantry.auth.v1.ChangePasswordRequest\x1a\x1f.tenantry.auth.v1.TokenResponse\"H\xaa\xbb\x18$\b\x02\x12\x01\x02(\x030\x01:\x10password.changed@\x01J\x05fg\xc6\x01\x1a\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/me:changePassword\x12\xa5\x01\n" +
 	"\vChangeEmail\x12$.tenantry.auth.v1.ChangeEmailRequest\x1a%.tenantry.auth.v1.ChangeEmailResponse\"I\xaa\xbb\x18(\b\x02\x12\x01\x02(\x030\x02:\x1buser.email_change_requested@\x01\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/me:changeEmailB\xb0\x01\n" +
 	"\x14com.tenantry.auth.v1B\fAccountProtoP\x01Z(tenantry/api/gen/tenantry/auth/v1;authv1\xa2\x02\x03TAX\xaa\x02\x10Tenantry.Auth.V1\xca\x02\x10Tenantry\\Auth\\V1\xe2\x02\x1cTenantry\\Auth\\V1\\GPBMetadata\xea\x02\x12Tenantry::Auth::V1b\x06proto3"
 
