@@ -81,3 +81,43 @@ func TestStepUp_GuessesAreCounted(t *testing.T) {
 	o.sleep(6 * time.Minute)
 	require.Equal(t, http.StatusOK, o.ask(t, o.owner, "POST", "/v1/auth/step-up", object{"password": goodPassword}).status)
 }
+
+// What outlives a session is not made by one that ends meanwhile: the request
+// waits for the account's lock, and whoever holds it ends the session, or the
+// account. Planted, each by itself: ChangeEmail and Create without StillIn; a
+// deleted owner of a key that is no answer but a failure.
+func TestStepUp_ASessionThatEndsMeanwhileMakesNothingThatStays(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		path string
+		body object
+		ends string
+	}{
+		"address":                  {"/v1/me:changeEmail", object{"email": "thief@evil.example"}, `UPDATE sessions SET revoked_at = now() WHERE user_id = $1`},
+		"key":                      {"/v1/api-keys", object{"name": "x", "scopes": []string{"users.read"}}, `UPDATE sessions SET revoked_at = now() WHERE user_id = $1`},
+		"key of a deleted account": {"/v1/api-keys", object{"name": "x", "scopes": []string{"users.read"}}, `UPDATE users SET deleted_at = now() WHERE id = $1`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOrg(t)
+			p := o.join(t, "jo", "admin")
+			pool := o.lease(t).Pool()
+			tx, err := pool.Begin(t.Context())
+			require.NoError(t, err)
+			defer func() { _ = tx.Rollback(t.Context()) }()
+			_, err = tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, p.id)
+			require.NoError(t, err)
+			done := make(chan answer)
+			go func() { done <- o.ask(t, p, "POST", c.path, c.body) }()
+			require.Eventually(t, func() bool {
+				return o.count(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+			}, 10*time.Second, 5*time.Millisecond, "it waits for the account")
+			_, err = tx.Exec(t.Context(), c.ends, p.id)
+			require.NoError(t, err)
+			require.NoError(t, tx.Commit(t.Context()))
+			a := <-done
+			a.refused(t, http.StatusUnauthorized, "CREDENTIAL_INVALID")
+			require.Zero(t, o.count(t, `SELECT (SELECT count(*) FROM api_keys) + (SELECT count(*) FROM email_changes)`))
+		})
+	}
+}

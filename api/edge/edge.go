@@ -109,7 +109,7 @@ func (c *Call) Actor() audit.Actor {
 
 // Member is the caller inside a tenant, with their rights.
 func (c *Call) Member() rbac.Actor {
-	return rbac.Actor{Actor: c.Actor(), User: c.User.User, Permissions: c.User.Permissions, RequestID: c.RequestID}
+	return rbac.Actor{Actor: c.Actor(), User: c.User.User, Session: c.User.Session, Permissions: c.User.Permissions, RequestID: c.RequestID}
 }
 
 // Meta is what the account use cases keep of a request.

@@ -149,6 +149,9 @@ func (s *Service) Create(ctx context.Context, l *db.Lease, in CreateInput, by rb
 		if err := makeRoom(ctx, tx, k, now); err != nil {
 			return struct{}{}, err
 		}
+		if err := by.StillIn(ctx, tx); err != nil {
+			return struct{}{}, err
+		}
 		if err := insert(ctx, tx, k, hash, by.User); err != nil {
 			return struct{}{}, err
 		}

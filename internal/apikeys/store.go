@@ -41,7 +41,11 @@ func makeRoom(ctx context.Context, tx db.TenantTx, k Key, now time.Time) error {
 		}
 		mine = apikey.ServiceAccountID(*k.ServiceAccount)
 	} else {
-		if _, err := tx.Ent().User.Query().Where(user.ID(*k.User), user.DeletedAtIsNil()).ForUpdate().OnlyID(ctx); err != nil {
+		_, err := tx.Ent().User.Query().Where(user.ID(*k.User), user.DeletedAtIsNil()).ForUpdate().OnlyID(ctx)
+		if tenantdb.IsNotFound(err) {
+			return apperr.New(apperr.Unauthenticated, "CREDENTIAL_INVALID", "The account is deleted.")
+		}
+		if err != nil {
 			return fmt.Errorf("lock owner of API key: %w", err)
 		}
 		mine = apikey.UserID(*k.User)

@@ -54,6 +54,8 @@ type Actor struct {
 	// User is the person, also behind a key of theirs; zero for a service
 	// account.
 	User ids.User
+	// Session is zero for a key.
+	Session ids.Session
 	// Permissions are sorted.
 	Permissions []string
 	RequestID   string

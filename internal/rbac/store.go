@@ -2,7 +2,9 @@ package rbac
 
 import (
 	"context"
+	stdsql "database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -43,6 +45,24 @@ func LockGrants(ctx context.Context, tx db.TenantTx) error {
 	err := tx.SQL().QueryRowContext(ctx, `SELECT id FROM roles WHERE name = $1 AND builtin FOR NO KEY UPDATE`, Owner).Scan(&id)
 	if err != nil {
 		return fmt.Errorf("lock grants: %w", err)
+	}
+	return nil
+}
+
+// StillIn refuses somebody whose session has ended since they were let in, and
+// keeps it from ending until tx does. What outlives a session asks for it after
+// it has locked the account, as whoever ends an account's sessions does first.
+func (a Actor) StillIn(ctx context.Context, tx db.TenantTx) error {
+	if a.Session == (ids.Session{}) {
+		return nil
+	}
+	var one int
+	err := tx.SQL().QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE id = $1 AND revoked_at IS NULL FOR SHARE`, a.Session.UUID()).Scan(&one)
+	if errors.Is(err, stdsql.ErrNoRows) {
+		return apperr.New(apperr.Unauthenticated, "CREDENTIAL_INVALID", "The session has ended.")
+	}
+	if err != nil {
+		return fmt.Errorf("look for session: %w", err)
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ func (s *Service) ChangeEmail(ctx context.Context, l *db.Lease, by rbac.Actor, e
 		if err != nil {
 			return Asked{}, err
 		}
+		if err := by.StillIn(ctx, tx); err != nil {
+			return Asked{}, err
+		}
 		if err := cancelChanges(ctx, tx, a.id, now); err != nil {
 			return Asked{}, err
 		}
