@@ -100,8 +100,8 @@ var (
 // AccountServiceClient is a client for the tenantry.auth.v1.AccountService service.
 type AccountServiceClient interface {
 	// RequestPasswordReset asks for a mail with a link to choose a new password,
-	// good for 30 minutes. The answer is always the same. A newer link takes the
-	// place of those before; an address gets one mail a minute.
+	// good for 30 minutes. The answer is always the same. An address gets one mail
+	// a minute; using one link ends the others.
 	RequestPasswordReset(context.Context, *v1.RequestPasswordResetRequest) (*v1.RequestPasswordResetResponse, error)
 	// ResetPassword sets a new password with the token of a reset mail. It ends
 	// every session and logs nobody in; a second factor stays required.
@@ -137,8 +137,8 @@ func NewAccountServiceClient(client *connect.Client) AccountServiceClient {
 // AccountServiceHandler is an implementation of the tenantry.auth.v1.AccountService service.
 type AccountServiceHandler interface {
 	// RequestPasswordReset asks for a mail with a link to choose a new password,
-	// good for 30 minutes. The answer is always the same. A newer link takes the
-	// place of those before; an address gets one mail a minute.
+	// good for 30 minutes. The answer is always the same. An address gets one mail
+	// a minute; using one link ends the others.
 	RequestPasswordReset(context.Context, *v1.RequestPasswordResetRequest) (*v1.RequestPasswordResetResponse, error)
 	// ResetPassword sets a new password with the token of a reset mail. It ends
 	// every session and logs nobody in; a second factor stays required.

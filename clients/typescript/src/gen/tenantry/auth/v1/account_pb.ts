@@ -242,8 +242,8 @@ export const ChangeEmailResponseSchema: GenMessage<ChangeEmailResponse> = /*@__P
 export const AccountService: GenService<{
   /**
    * RequestPasswordReset asks for a mail with a link to choose a new password,
-   * good for 30 minutes. The answer is always the same. A newer link takes the
-   * place of those before; an address gets one mail a minute.
+   * good for 30 minutes. The answer is always the same. An address gets one mail
+   * a minute; using one link ends the others.
    *
    * @generated from rpc tenantry.auth.v1.AccountService.RequestPasswordReset
    */
