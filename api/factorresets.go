@@ -22,10 +22,7 @@ func (h *factorsHandler) RequestFactorReset(ctx context.Context, req *authv1.Req
 func (h *factorsHandler) RequestOwnFactorReset(ctx context.Context, req *authv1.RequestOwnFactorResetRequest) (*authv1.FactorReset, error) {
 	call := edge.From(ctx)
 	r, err := h.factors.RequestOwnReset(ctx, call.Lease, req.GetChallengeToken(), call.Meta())
-	if err != nil {
-		return nil, err
-	}
-	return factorResetMessage(r), nil
+	return factorResetMessage(r), err
 }
 
 func (h *factorsHandler) ListFactorResets(ctx context.Context, req *authv1.ListFactorResetsRequest) (*authv1.ListFactorResetsResponse, error) {

@@ -3,9 +3,11 @@ package api
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -181,7 +183,15 @@ func TestFactorReset_WhatAThiefAsksForIsWithdrawnByNotMe(t *testing.T) {
 	o.requestOwnReset(t, used).refused(t, 401, "CHALLENGE_INVALID")
 	o.requestOwnReset(t, strings.Repeat("A", 43)).refused(t, 401, "CHALLENGE_INVALID")
 
-	id := o.requestOwnReset(t, o.challenge(t, o.owner.email)).get(t, http.StatusOK, "id")
+	token := o.challenge(t, o.owner.email)
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() { assert.Equal(t, http.StatusOK, o.requestOwnReset(t, token).status) })
+	}
+	all.Wait()
+	require.Equal(t, 1, o.count(t, `SELECT count(*) FROM factor_resets`), "twenty at once")
+	require.Equal(t, 1, o.mails(t, "notice_factor_reset_requested"))
+	id := o.requestOwnReset(t, token).get(t, http.StatusOK, "id")
 	stolen := o.challenge(t, o.owner.email)
 	notMe := tokenOf(o.link(t, o.id, o.owner.email))
 	require.Equal(t, "Somebody asks to remove the second factor of your account at acme Inc", o.subjects(o.owner.email)[0])

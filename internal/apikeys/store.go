@@ -17,6 +17,7 @@ import (
 	"tenantry/internal/apperr"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
+	"tenantry/internal/rbac"
 )
 
 func insert(ctx context.Context, tx db.TenantTx, k Key, hash []byte, creator ids.User) error {
@@ -43,7 +44,7 @@ func makeRoom(ctx context.Context, tx db.TenantTx, k Key, now time.Time) error {
 	} else {
 		_, err := tx.Ent().User.Query().Where(user.ID(*k.User), user.DeletedAtIsNil()).ForUpdate().OnlyID(ctx)
 		if tenantdb.IsNotFound(err) {
-			return apperr.New(apperr.Unauthenticated, "CREDENTIAL_INVALID", "The account is deleted.")
+			return rbac.ErrEnded()
 		}
 		if err != nil {
 			return fmt.Errorf("lock owner of API key: %w", err)

@@ -92,7 +92,7 @@ func (s *Service) operatorMay(ctx context.Context, tx db.TenantTx, r Reset) erro
 	if !r.open(s.now()) {
 		return errNotOpen("it has been confirmed or cancelled, or has expired")
 	}
-	n, err := secondAdmins(ctx, tx, r)
+	n, err := otherAdmins(ctx, tx, r)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (s *Service) RequestOwnReset(ctx context.Context, l *db.Lease, token string
 		if _, err := onetime.Check(ctx, tx, onetime.MFAChallenge, token, s.now()); err != nil {
 			return Reset{}, asChallenge(err)
 		}
-		n, err := secondAdmins(ctx, tx, Reset{User: a.id, Requester: a.id})
+		n, err := otherAdmins(ctx, tx, Reset{User: a.id, Requester: a.id})
 		if err != nil {
 			return Reset{}, err
 		}

@@ -137,9 +137,10 @@ func shutOut(ctx context.Context, tx db.TenantTx, a account, now time.Time) (ses
 	return auth.EndSessions(ctx, tx, ids.User(a.id), ids.Session{}, now)
 }
 
-// secondAdmins answers how many active people could confirm a reset: they may
-// ask for one, may all that its person may, and are neither of the two.
-func secondAdmins(ctx context.Context, tx db.TenantTx, r Reset) (n int, err error) {
+// otherAdmins answers how many active people could ask for a reset or confirm
+// it: they have the permission and all that its person may, and are neither of
+// the two.
+func otherAdmins(ctx context.Context, tx db.TenantTx, r Reset) (n int, err error) {
 	needed, err := rbac.Holding(ctx, tx, r.User)
 	if err != nil {
 		return 0, err
@@ -155,11 +156,12 @@ func secondAdmins(ctx context.Context, tx db.TenantTx, r Reset) (n int, err erro
 	return n, nil
 }
 
-// WithdrawOwn cancels what a person has asked for themself, and answers whether
-// there was something: whoever asked was somebody else.
+// WithdrawOwn cancels the open request that was made in a person's own name, and
+// answers whether there was one.
 func WithdrawOwn(ctx context.Context, tx db.TenantTx, id uuid.UUID, now time.Time) (bool, error) {
 	n, err := tx.Ent().FactorReset.Update().
-		Where(factorreset.UserID(id), factorreset.RequesterID(id), factorreset.ConfirmedAtIsNil(), factorreset.CancelledAtIsNil()).
+		Where(factorreset.UserID(id), factorreset.RequesterID(id), factorreset.ConfirmedAtIsNil(), factorreset.CancelledAtIsNil(),
+			factorreset.ExpiresAtGT(now)).
 		SetCancelledAt(now).Save(ctx)
 	if err != nil {
 		return false, fmt.Errorf("withdraw factor reset: %w", err)

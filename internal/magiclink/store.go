@@ -21,7 +21,7 @@ type request struct {
 	user                             *uuid.UUID
 	tries                            int
 	at, expires                      time.Time
-	approvedAt, exchangedAt          *time.Time
+	approvedAt, exchangedAt          *time.Time // End sets the latter, too
 }
 
 // open reports whether a request may still become a sign-in. One that was

@@ -49,6 +49,12 @@ func LockGrants(ctx context.Context, tx db.TenantTx) error {
 	return nil
 }
 
+// ErrEnded refuses somebody whose session or account has ended since they were
+// let in.
+func ErrEnded() error {
+	return apperr.New(apperr.Unauthenticated, "CREDENTIAL_INVALID", "The session has ended.")
+}
+
 // StillIn refuses somebody whose session has ended since they were let in, and
 // keeps it from ending until tx does. What outlives a session asks for it after
 // it has locked the account, as whoever ends an account's sessions does first.
@@ -59,7 +65,7 @@ func (a Actor) StillIn(ctx context.Context, tx db.TenantTx) error {
 	var one int
 	err := tx.SQL().QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE id = $1 AND revoked_at IS NULL FOR SHARE`, a.Session.UUID()).Scan(&one)
 	if errors.Is(err, stdsql.ErrNoRows) {
-		return apperr.New(apperr.Unauthenticated, "CREDENTIAL_INVALID", "The session has ended.")
+		return ErrEnded()
 	}
 	if err != nil {
 		return fmt.Errorf("look for session: %w", err)

@@ -14,6 +14,7 @@ import (
 	"tenantry/internal/notices"
 	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
+	"tenantry/internal/rbac"
 	"tenantry/internal/tenants"
 )
 
@@ -110,14 +111,11 @@ func (s *Service) reset(ctx context.Context, tx db.TenantTx, a account, p newPas
 }
 
 // endOthers ends what opens the account beside one session, or beside none:
-// sessions, mailed links, and changes of address that wait. Whoever
-// knew the old password may have begun them.
+// sessions, mailed links, and changes of address that wait. Whoever knew the old
+// password may have begun them.
 func (s *Service) endOthers(ctx context.Context, tx db.TenantTx, a account, keep ids.Session) (int, error) {
 	now := s.Now()
-	if err := cancelChanges(ctx, tx, a.id, now); err != nil {
-		return 0, err
-	}
-	if err := endLinks(ctx, tx, a, now); err != nil {
+	if err := endPending(ctx, tx, a, now); err != nil {
 		return 0, err
 	}
 	return auth.EndSessions(ctx, tx, ids.User(a.id), keep, now)
@@ -131,17 +129,22 @@ func endLinks(ctx context.Context, tx db.TenantTx, a account, now time.Time) err
 	return magiclink.End(ctx, tx, a.id, tx.DataKey().AddressHash(a.email), now)
 }
 
-// EndLinks ends the mailed links and the waiting changes of an account that is
-// about to be deleted: none of them works after a restore.
-func EndLinks(ctx context.Context, tx db.TenantTx, id ids.User, now time.Time) error {
-	a, err := find(ctx, tx, `id = $1`, id.UUID())
-	if err != nil {
-		return err
-	}
+// endPending ends what was begun by mail: links, and changes of address that wait.
+func endPending(ctx context.Context, tx db.TenantTx, a account, now time.Time) error {
 	if err := cancelChanges(ctx, tx, a.id, now); err != nil {
 		return err
 	}
 	return endLinks(ctx, tx, a, now)
+}
+
+// EndPending ends what was begun by mail of an account that is about to be
+// deleted: none of it works after a restore.
+func EndPending(ctx context.Context, tx db.TenantTx, id ids.User, now time.Time) error {
+	a, err := find(ctx, tx, `id = $1`, id.UUID())
+	if err != nil {
+		return err
+	}
+	return endPending(ctx, tx, a, now)
 }
 
 // ChangePassword sets the caller's password. Their session goes on with a new
@@ -186,7 +189,7 @@ func (s *Service) ChangePassword(ctx context.Context, l *db.Lease, e tenants.Ent
 		// Refused where the session has ended meanwhile: then nothing happened.
 		t, err := s.Auth.Reissue(ctx, tx, e, p.Session)
 		if apperr.KindOf(err) == apperr.Unauthenticated {
-			err = errEnded()
+			err = rbac.ErrEnded()
 		}
 		return t, err
 	})

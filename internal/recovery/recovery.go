@@ -29,6 +29,7 @@ import (
 	"tenantry/internal/ids"
 	"tenantry/internal/onetime"
 	"tenantry/internal/outbox"
+	"tenantry/internal/rbac"
 )
 
 // Lifetimes of links.
@@ -114,13 +115,9 @@ func self(ctx context.Context, tx db.TenantTx, id ids.User) (account, error) {
 // ofCaller refuses a caller whose account was deleted since they were let in.
 func ofCaller(err error) error {
 	if apperr.KindOf(err) == apperr.Invalid {
-		return errEnded()
+		return rbac.ErrEnded()
 	}
 	return err
-}
-
-func errEnded() error {
-	return apperr.New(apperr.Unauthenticated, "CREDENTIAL_INVALID", "The session has ended.")
 }
 
 // entry is the audit row of what an account's owner did.

@@ -32,7 +32,7 @@ func (s *Service) Delete(ctx context.Context, l *db.Lease, by rbac.Actor, id ids
 			}
 		}
 		now := s.now()
-		if err := recovery.EndLinks(ctx, tx, id, now); err != nil {
+		if err := recovery.EndPending(ctx, tx, id, now); err != nil {
 			return User{}, err
 		}
 		u.touch(now)
