@@ -118,3 +118,17 @@ func TestCalls_ThatIssueCredentialsSendNoIdempotencyKey(t *testing.T) {
 	at(s).run(t, "hook", "retire-secret", "--source", "demo", "--secret-id", "s2")
 	require.NotEmpty(t, api.seen()[3].Get("Idempotency-Key"))
 }
+
+// Planted: a get that asks for an id alone.
+func TestTenantGet_TakesASlugLikeTheOthers(t *testing.T) {
+	t.Parallel()
+	s := (&fakeAPI{tenants: newLifecycle()}).serve(t)
+	for _, name := range []string{"acme", tenantID} {
+		r := at(s).run(t, "tenant", "get", name, "--json")
+		require.Equal(t, cli.OK, r.code, r.stderr)
+		require.Equal(t, tenantID, decode[map[string]any](t, r.out)["id"])
+	}
+	r := at(s).run(t, "tenant", "get", "nobody")
+	require.NotEqual(t, cli.OK, r.code)
+	require.Contains(t, r.stderr, "nobody")
+}

@@ -144,13 +144,13 @@ func (a *app) tenantListCommand() *cobra.Command {
 func (a *app) tenantGetCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "get TENANT_ID", Short: "Show one tenant", Args: cobra.ExactArgs(1),
+		Use: "get SLUG|TENANT_ID", Short: "Show one tenant", Args: cobra.ExactArgs(1),
 		RunE: a.do(func(cmd *cobra.Command, args []string) error {
 			c, _, err := a.connect()
 			if err != nil {
 				return err
 			}
-			t, err := call(cmd.Context(), c, c.tenants.GetTenant, &tenantsv1.GetTenantRequest{Id: args[0]})
+			t, err := c.tenant(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
