@@ -30,12 +30,18 @@ type canaries struct {
 	words map[string]string // by what it stands for
 }
 
-// plant answers a fresh word for a purpose.
+// plant answers a fresh word for a purpose: 64 random bits, all in letters, as
+// some are passwords and digits after a known word make none.
 func (c *canaries) plant(what string) string {
 	if c.words == nil {
 		c.words = map[string]string{}
 	}
-	word := fmt.Sprintf("canary%016x", rand.Uint64())
+	word := "canary" + strings.Map(func(r rune) rune {
+		if r <= '9' {
+			return r - '0' + 'm'
+		}
+		return r
+	}, fmt.Sprintf("%016x", rand.Uint64()))
 	c.words[what] = word
 	return word
 }
