@@ -256,7 +256,9 @@ func (h heard) headers() map[string]string {
 	return out
 }
 
-var moments = regexp.MustCompile(`otpauth://[^"]+|[A-Z2-7]{32}|\b[0-9A-Z]{6}\b|iVBOR[A-Za-z0-9+/=]+|\d\d(?:-[0-9A-Z]{4}){3}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+Z|tn[a-z]+_[A-Za-z0-9_-]{60,}|whsec_[A-Za-z0-9+/=]+|[A-Za-z0-9_-]{43,}|door[a-z]+`)
+// A token is looked for before what it may begin with: six capitals and a hyphen
+// are no code there.
+var moments = regexp.MustCompile(`otpauth://[^"]+|iVBOR[A-Za-z0-9+/=]+|whsec_[A-Za-z0-9+/=]+|[A-Za-z0-9_-]{43,}|[A-Z2-7]{32}|\b[0-9A-Z]{6}\b|\d\d(?:-[0-9A-Z]{4}){3}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+Z|door[a-z]+`)
 
 // mask hides what differs from call to call: ids, times, secrets, and the
 // names that a scene made for its door.
@@ -267,4 +269,11 @@ func masked(t *testing.T, v any) string {
 	text, err := json.MarshalIndent(v, "", " ")
 	require.NoError(t, err)
 	return mask(string(text))
+}
+
+func TestMask_HidesAWholeTokenWhateverItBeginsWith(t *testing.T) {
+	t.Parallel()
+	for _, token := range []string{"ABCDEF-", "12-ABCD-ABCD-ABCD-", "eyJhbGciOi", strings.Repeat("A", 32) + "-"} {
+		require.Equal(t, `"…"`, mask(`"`+(token + strings.Repeat("x", 43))[:43]+`"`), token)
+	}
 }
