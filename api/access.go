@@ -86,9 +86,11 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 		}
 		// 3. The message, whole: a client that sends slowly holds no database, and
 		// acts by what is true when it has sent, not when it began.
-		if stream, err = receive(stream, m); err != nil {
+		in, err := receive(stream, m)
+		if err != nil {
 			return err
 		}
+		call.Room.Settle(proto.Size(in.message))
 		// 4. The tenant's database, for as long as the RPC runs.
 		if !call.Central {
 			if call.Lease, err = s.lease(ctx, call.Tenant); err != nil {
@@ -109,15 +111,15 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 		if err := permit(call, m, s.now()); err != nil {
 			return err
 		}
-		return next(ctx, spec, stream)
+		return next(ctx, spec, in)
 	}
 }
 
 // receive reads the one message of a call before it is handed on.
-func receive(stream connect.ServerStream, m *method) (connect.ServerStream, error) {
+func receive(stream connect.ServerStream, m *method) (received, error) {
 	in, err := newMessage(m.desc.Input())
 	if err != nil {
-		return nil, err
+		return received{}, err
 	}
 	return received{stream, in}, stream.Receive(in)
 }

@@ -27,6 +27,7 @@ var catalogue = map[commonv1.Reason]entry{
 	commonv1.Reason_REASON_UNKNOWN_PARAMETER:         {Kind: apperr.Invalid},
 	commonv1.Reason_REASON_WRONG_HOST:                {Kind: apperr.NotFound},
 	commonv1.Reason_REASON_FLOOD:                     {Kind: apperr.RateLimited},
+	commonv1.Reason_REASON_LARGE_BODIES:              {Kind: apperr.Unavailable},
 	commonv1.Reason_REASON_DEADLINE:                  {Kind: apperr.Unavailable},
 	commonv1.Reason_REASON_DRAINING:                  {Kind: apperr.Unavailable},
 	commonv1.Reason_REASON_VERSION_REQUIRED:          {Kind: apperr.Precondition, Status: 428},

@@ -176,6 +176,10 @@ func (s *Server) limit(next http.Handler) http.Handler {
 			below = rw.ResponseWriter
 		}
 		r.Body = http.MaxBytesReader(below, r.Body, maxBody)
+		call := edge.From(ctx)
+		in := newBody(r, func() (func(), error) { return s.places.take(ctx, call.ClientIP) })
+		defer in.end()
+		call.Room, r.Body = in, in
 		next.ServeHTTP(w, r)
 	})
 }

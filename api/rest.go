@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -24,8 +25,8 @@ import (
 )
 
 // restDoor serves each RPC at the path of its google.api.http option; the
-// gateway's mux only finds the route. It calls through the in-process client, so the RPC door's interceptors run; the
-// request is decoded where they would decode it, after access is granted.
+// gateway's mux only finds the route. It calls through the in-process client, so
+// the RPC door's interceptors run; the request is decoded where they decode it.
 type restDoor struct {
 	s      *Server
 	mux    *runtime.ServeMux
@@ -292,17 +293,13 @@ func (s *Server) decodeJSON(r *http.Request, m proto.Message) error {
 	return nil
 }
 
-// readBody reads the body, decompressed, up to the limit.
+// readBody reads the body, decompressed, up to the limit. It unpacks once all
+// has come: until then a client decides how long it is held.
 func readBody(r *http.Request) ([]byte, error) {
-	var in io.Reader = r.Body
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		z, err := gzip.NewReader(r.Body)
-		if err != nil {
-			return nil, errUnreadable(r.Context(), err)
-		}
-		in = z
+	body, err := io.ReadAll(r.Body)
+	if err == nil && packed(r.Header.Get("Content-Encoding")) {
+		body, err = unpack(body)
 	}
-	body, err := io.ReadAll(io.LimitReader(in, maxBody+1))
 	if err != nil {
 		return nil, errUnreadable(r.Context(), err)
 	}
@@ -312,9 +309,21 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
+// unpack answers at most a byte more than the limit.
+func unpack(body []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(z, maxBody+1))
+}
+
 func errUnreadable(ctx context.Context, err error) error {
 	if tooLarge(err) {
 		return errTooLarge()
+	}
+	if _, ok := apperr.As(err); ok {
+		return err // no place for it
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return errors.Join(context.DeadlineExceeded, err)

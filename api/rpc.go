@@ -35,7 +35,11 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		check = preflightGET
 	}
-	if err := check(r); err != nil {
+	err := check(r)
+	if err == nil && packed(r.URL.Query().Get("compression")) { // of a GET
+		err = edge.From(r.Context()).Room.Enter()
+	}
+	if err != nil {
 		s.fail(w, r, err)
 		return
 	}

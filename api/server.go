@@ -142,6 +142,7 @@ type Server struct {
 	// replays may be nil.
 	replays *replay.Front
 	flood   *floodGuard
+	places  *places
 	limits  Limits
 	// goodKeys are the API keys that are charged in the first round trip.
 	goodKeys goodKeys
@@ -214,7 +215,7 @@ func New(d Deps) (*Server, error) {
 
 func build(d Deps, w wiring) (*Server, error) {
 	s := &Server{
-		wiring: w, log: d.Log, now: d.Now, replays: d.Replays, urls: tenants.NewURLs(d.PublicURL), flood: newFloodGuard(d.Flood, d.Now),
+		wiring: w, log: d.Log, now: d.Now, replays: d.Replays, urls: tenants.NewURLs(d.PublicURL), flood: newFloodGuard(d.Flood, d.Now), places: newPlaces(),
 		ready: &readiness{ask: d.Ready, now: d.Now, log: d.Log}, https: d.PublicURL.Scheme == "https",
 		json: jsonCodec(), methods: map[string]*method{}, timeout: cmp.Or(d.Timeout, defaultTimeout),
 		limits: d.Limits, proxies: d.TrustedProxies, metrics: d.Metrics, origins: newOriginCache(w.originsOf, d.Now, d.Log),

@@ -54,6 +54,8 @@ type Call struct {
 	Caller   Caller
 	User     auth.Principal
 	Operator operators.Principal
+	// Room is what the message may hold of this process's memory.
+	Room Room
 	// Keyed is set while the call carries an Idempotency-Key, once its message
 	// has been read.
 	Keyed *Keyed
@@ -68,6 +70,14 @@ type Call struct {
 	// it came, what it asked for, and the Connect code of an error. Empty for
 	// what reached no door, asked for nothing known, or was no RPC error.
 	Door, Procedure, Code string
+}
+
+// Room bounds what the messages of all requests hold together.
+type Room interface {
+	// Enter waits for a place, for a message that may be large.
+	Enter() error
+	// Settle says how many bytes the message has: a place is kept for many.
+	Settle(bytes int)
 }
 
 // Keyed is a call that must happen once (E4).

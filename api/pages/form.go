@@ -34,6 +34,9 @@ func (p *Pages) readForm(w http.ResponseWriter, r *http.Request) error {
 		if errors.As(err, &large) {
 			return apperr.New(apperr.Invalid, "BODY_TOO_LARGE", "The form is too large.").WithStatus(http.StatusRequestEntityTooLarge)
 		}
+		if _, ok := apperr.As(err); ok {
+			return err // no place for it
+		}
 		return apperr.New(apperr.Invalid, "MALFORMED_BODY", "The form cannot be read.")
 	}
 	if !p.validFormToken(r, r.PostForm.Get("token"), r.PostForm.Get("form_token")) {

@@ -26,7 +26,7 @@ var edgeReasons = []struct {
 }{
 	{[]string{"INVALID_ARGUMENT", "UNKNOWN_HOST", "WRONG_HOST", "FLOOD", "RATE_LIMITED", "DEADLINE", "DRAINING", "INTERNAL", "CENTRAL_UNREACHABLE"},
 		func(call) bool { return true }},
-	{[]string{"UNSUPPORTED_MEDIA_TYPE", "BODY_TOO_LARGE", "MALFORMED_BODY"}, func(c call) bool { return c.verb != "get" }},
+	{[]string{"UNSUPPORTED_MEDIA_TYPE", "BODY_TOO_LARGE", "LARGE_BODIES", "MALFORMED_BODY"}, func(c call) bool { return c.verb != "get" }},
 	{[]string{"UNKNOWN_PARAMETER"}, func(call) bool { return true }},
 	{[]string{"CREDENTIAL_MISSING", "CREDENTIAL_INVALID", "CREDENTIAL_EXPIRED"}, func(c call) bool { return !c.anonymous() }},
 	{[]string{"CREDENTIAL_KIND", "ADDRESS_NOT_ALLOWED"}, func(c call) bool { return c.tenant() && !c.anonymous() }},

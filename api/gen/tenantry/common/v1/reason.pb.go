@@ -303,6 +303,9 @@ const (
 	// The organization has an administrator who may ask for the factor reset: ask
 	// them. Only where there is none, the person asks.
 	Reason_REASON_FACTOR_RESET_ADMIN_EXISTS Reason = 179
+	// This process holds as many large bodies, of more than 16 KiB, as it takes at
+	// once. Wait as long as Retry-After says.
+	Reason_REASON_LARGE_BODIES Reason = 201
 )
 
 // Enum value maps for Reason.
@@ -414,6 +417,7 @@ var (
 		177: "REASON_FACTOR_RESET_SECOND_ADMIN",
 		178: "REASON_FACTOR_RESET_EXISTS",
 		179: "REASON_FACTOR_RESET_ADMIN_EXISTS",
+		201: "REASON_LARGE_BODIES",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -522,6 +526,7 @@ var (
 		"REASON_FACTOR_RESET_SECOND_ADMIN": 177,
 		"REASON_FACTOR_RESET_EXISTS":       178,
 		"REASON_FACTOR_RESET_ADMIN_EXISTS": 179,
+		"REASON_LARGE_BODIES":              201,
 	}
 )
 
@@ -556,7 +561,7 @@ var File_tenantry_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xb6\x18\n" +
+	"\x1ftenantry/common/v1/reason.proto\x12\x12tenantry.common.v1*\xd0\x18\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\x01\x12\x17\n" +
@@ -664,7 +669,8 @@ const file_tenantry_common_v1_reason_proto_rawDesc = "" +
 	"\x1fREASON_FACTOR_RESET_SAME_PERSON\x10\xb0\x01\x12%\n" +
 	" REASON_FACTOR_RESET_SECOND_ADMIN\x10\xb1\x01\x12\x1f\n" +
 	"\x1aREASON_FACTOR_RESET_EXISTS\x10\xb2\x01\x12%\n" +
-	" REASON_FACTOR_RESET_ADMIN_EXISTS\x10\xb3\x01B\xbd\x01\n" +
+	" REASON_FACTOR_RESET_ADMIN_EXISTS\x10\xb3\x01\x12\x18\n" +
+	"\x13REASON_LARGE_BODIES\x10\xc9\x01B\xbd\x01\n" +
 	"\x16com.tenantry.common.v1B\vReasonProtoP\x01Z,tenantry/api/gen/tenantry/common/v1;commonv1\xa2\x02\x03TCX\xaa\x02\x12Tenantry.Common.V1\xca\x02\x12Tenantry\\Common\\V1\xe2\x02\x1eTenantry\\Common\\V1\\GPBMetadata\xea\x02\x14Tenantry::Common::V1b\x06proto3"
 
 var (
