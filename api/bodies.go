@@ -105,14 +105,14 @@ type body struct {
 	take  func() (leave func(), err error)
 	leave func() // while it has a place
 	free  int    // how much may be read before it needs one
-	// unpacked says that the bytes grow once all are there.
-	unpacked bool
+	// grows is true until the bytes, once all are there, have been unpacked.
+	grows bool
 }
 
 // newBody bounds the body of r. A gRPC message unpacks before the stream's end,
 // which the client may keep back, so a packed one has no free bytes.
 func newBody(r *http.Request, take func() (func(), error)) *body {
-	b := &body{ReadCloser: r.Body, take: take, free: smallBody, unpacked: packed(r.Header.Get("Content-Encoding"))}
+	b := &body{ReadCloser: r.Body, take: take, free: smallBody, grows: packed(r.Header.Get("Content-Encoding"))}
 	if packed(r.Header.Get("Grpc-Encoding")) {
 		b.free = 0
 	}
@@ -133,7 +133,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.free -= n
-	if b.unpacked && b.leave == nil && errors.Is(err, io.EOF) {
+	if b.grows && b.leave == nil && errors.Is(err, io.EOF) {
 		if refused := b.Enter(); refused != nil {
 			return n, refused
 		}
@@ -161,6 +161,6 @@ func (b *body) Settle(bytes int) {
 func (b *body) end() {
 	if b.leave != nil {
 		b.leave()
-		b.leave, b.free = nil, smallBody
+		b.leave, b.free, b.grows = nil, smallBody, false
 	}
 }

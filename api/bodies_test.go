@@ -132,6 +132,10 @@ func TestBody_TakesAPlaceBeforeItGrows(t *testing.T) {
 			b.Settle(smallBody + 1)
 			require.Equal(t, tt.places, held, "kept while what it became is large")
 			b.Settle(smallBody)
+			require.Zero(t, held)
+			_, err = b.Read(make([]byte, 1)) // as whoever drains the rest
+			require.ErrorIs(t, err, io.EOF)
+			require.Zero(t, held, "what has been unpacked needs no place again")
 			b.end()
 			require.Zero(t, held)
 		})
