@@ -88,7 +88,6 @@ func (a *Fleet) FleetVisit(ctx context.Context, in Visit) (VisitResult, error) {
 	if err != nil {
 		return VisitResult{}, forward(ctx, err)
 	}
-	defer lease.Release()
 	return VisitResult{}, forward(ctx, a.run(ctx, lease, in.Steps))
 }
 

@@ -93,10 +93,9 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 		call.Room.Settle(proto.Size(in.message))
 		// 4. The tenant's database, for as long as the RPC runs.
 		if !call.Central {
-			if call.Lease, err = s.lease(ctx, call.Tenant); err != nil {
+			if call.Lease, err = s.lease(call.Tenant); err != nil {
 				return err
 			}
-			defer call.Lease.Release()
 		}
 		// 5. Who is calling, as the database knows them now.
 		if err := s.loadPrincipal(ctx, call, m, cred); err != nil {

@@ -163,13 +163,12 @@ func (c *originCache) refresh(ctx context.Context, t tenants.Entry) []string {
 }
 
 // tenantOrigins reads the tenant's settings.
-func tenantOrigins(lease func(context.Context, tenants.Entry) (*db.Lease, error)) func(context.Context, tenants.Entry) ([]string, error) {
+func tenantOrigins(lease func(tenants.Entry) (*db.Lease, error)) func(context.Context, tenants.Entry) ([]string, error) {
 	return func(ctx context.Context, t tenants.Entry) ([]string, error) {
-		l, err := lease(ctx, t)
+		l, err := lease(t)
 		if err != nil {
 			return nil, err
 		}
-		defer l.Release()
 		return db.InTenantRead(ctx, l, func(tx db.TenantTx) ([]string, error) {
 			doc, err := settings.Load(ctx, tx)
 			return doc.AllowedOrigins, err

@@ -78,13 +78,13 @@ func claims(t *testing.T, token string) object {
 // mails counts the mail rows of a template.
 func (o *org) mails(t *testing.T, template string) (n int) {
 	t.Helper()
-	require.NoError(t, o.lease(t).Pool().QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE name = $1`, template).Scan(&n))
+	require.NoError(t, o.lease(t).Database().QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE name = $1`, template).Scan(&n))
 	return n
 }
 
 func (o *org) exec(t *testing.T, statement string, args ...any) {
 	t.Helper()
-	_, err := o.lease(t).Pool().Exec(t.Context(), statement, args...)
+	_, err := o.lease(t).Database().Exec(t.Context(), statement, args...)
 	require.NoError(t, err)
 }
 
@@ -182,7 +182,7 @@ func TestEnrollTotp_ShowsTheSecretOnceAndReplacesOnlyWhatWaits(t *testing.T) {
 	o.ask(t, p, "POST", "/v1/me/totp:confirm", object{"code": second.code(t, o.server.now())}).refused(t, 400, "FACTOR_EXISTS")
 	o.ask(t, p, "POST", "/v1/me/totp", object{}).refused(t, 400, "FACTOR_EXISTS")
 	var stored string
-	require.NoError(t, o.lease(t).Pool().QueryRow(t.Context(), `SELECT encode(secret, 'escape') FROM totp_factors`).Scan(&stored))
+	require.NoError(t, o.lease(t).Database().QueryRow(t.Context(), `SELECT encode(secret, 'escape') FROM totp_factors`).Scan(&stored))
 	require.NotContains(t, stored, second.secret)
 
 	late := o.join(t, "lea")
@@ -209,7 +209,7 @@ func TestDisableTotp_KeepsWhatIsNeeded(t *testing.T) {
 	require.Len(t, o.audited(t, "factor.removed"), 1)
 	o.password(t, p.email).get(t, http.StatusOK, "access_token")
 	var left int
-	require.NoError(t, o.lease(t).Pool().QueryRow(t.Context(), `SELECT (SELECT count(*) FROM totp_factors) + (SELECT count(*) FROM backup_codes)`).Scan(&left))
+	require.NoError(t, o.lease(t).Database().QueryRow(t.Context(), `SELECT (SELECT count(*) FROM totp_factors) + (SELECT count(*) FROM backup_codes)`).Scan(&left))
 	require.Zero(t, left)
 }
 
@@ -238,7 +238,7 @@ func TestVerifyMfa_GuessesAreCountedToldAndEnd(t *testing.T) {
 	right := object{"totp_code": app.code(t, o.server.now().Add(step))}
 	o.verify(t, token, right).refused(t, 401, "MFA_FAILED")
 	events := func() (n int) {
-		require.NoError(t, o.lease(t).Pool().QueryRow(t.Context(), `SELECT count(*) FROM login_events WHERE method = 'totp' AND outcome = 'failure'`).Scan(&n))
+		require.NoError(t, o.lease(t).Database().QueryRow(t.Context(), `SELECT count(*) FROM login_events WHERE method = 'totp' AND outcome = 'failure'`).Scan(&n))
 		return n
 	}
 	require.Equal(t, 5, events(), "one for each that was checked")
@@ -282,10 +282,10 @@ func TestVerifyMfa_AHangUpDuringTheTenthGuessIsTold(t *testing.T) {
 	o.exec(t, `UPDATE login_counters SET blocked_until = NULL`)
 
 	// What the guess is compared with is out of reach until its client has gone.
-	hold, err := o.lease(t).Pool().Begin(t.Context())
+	hold, err := o.lease(t).Database().BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	defer func() { _ = hold.Rollback(context.Background()) }()
-	_, err = hold.Exec(t.Context(), `LOCK TABLE backup_codes`)
+	defer func() { _ = hold.Rollback() }()
+	_, err = hold.ExecContext(t.Context(), `LOCK TABLE backup_codes`)
 	require.NoError(t, err)
 	ctx, hangUp := context.WithCancel(t.Context())
 	defer hangUp()
@@ -307,7 +307,7 @@ func TestVerifyMfa_AHangUpDuringTheTenthGuessIsTold(t *testing.T) {
 	hangUp()
 	require.ErrorIs(t, <-answered, context.Canceled)
 	require.Equal(t, 1, o.mails(t, "notice_factor_attacked"))
-	require.NoError(t, hold.Rollback(t.Context()))
+	require.NoError(t, hold.Rollback())
 
 	guess()
 	require.Equal(t, 11, failures())

@@ -22,7 +22,7 @@ func TestInvitations_FromTheMailToTheAccount(t *testing.T) {
 
 	// The address stands nowhere in plain.
 	var plain int
-	err := o.lease(t).Pool().QueryRow(t.Context(), `
+	err := o.lease(t).Database().QueryRow(t.Context(), `
 		SELECT (SELECT count(*) FROM invitations i WHERE i::text ILIKE '%mia@%') + (SELECT count(*) FROM audit_log a WHERE a::text ILIKE '%mia@%')
 			+ (SELECT count(*) FROM outbox o WHERE o::text ILIKE '%mia@%')`).Scan(&plain)
 	require.NoError(t, err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"database/sql"
 	"html"
 	"net/http"
 	"net/url"
@@ -10,7 +11,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 )
 
@@ -112,17 +112,17 @@ func TestMagicLink_TheShownCodeApprovesTheOtherBrowser(t *testing.T) {
 // of the other.
 func (o *org) oneOfTwoPolls(t *testing.T, request string) answer {
 	t.Helper()
-	tx, err := o.lease(t).Pool().Begin(t.Context())
+	tx, err := o.lease(t).Database().BeginTx(t.Context(), nil)
 	require.NoError(t, err)
-	defer func() { _ = tx.Rollback(t.Context()) }()
-	_, err = tx.Exec(t.Context(), `SELECT FROM magic_links WHERE id = $1 FOR UPDATE`, request)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.ExecContext(t.Context(), `SELECT FROM magic_links WHERE id = $1 FOR UPDATE`, request)
 	require.NoError(t, err)
 	answers := make(chan answer, 2)
 	for range 2 {
 		go func() { answers <- o.exchange(t, object{"request_id": request}) }()
 	}
 	waitFor(t, tx, "magic_links", 2)
-	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, tx.Commit())
 	won, lost := <-answers, <-answers
 	if won.status != http.StatusOK {
 		won, lost = lost, won
@@ -132,11 +132,11 @@ func (o *org) oneOfTwoPolls(t *testing.T, request string) answer {
 }
 
 // waitFor waits until others want what tx has locked of a table.
-func waitFor(t *testing.T, tx pgx.Tx, table string, others int) {
+func waitFor(t *testing.T, tx *sql.Tx, table string, others int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var waiting int
-		err := tx.QueryRow(t.Context(), `
+		err := tx.QueryRowContext(t.Context(), `
 			SELECT count(*) FROM pg_locks WHERE NOT granted AND (transactionid = pg_current_xact_id()::text::xid
 				OR relation = $1::text::regclass AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`, table).Scan(&waiting)
 		return err == nil && waiting == others

@@ -130,9 +130,8 @@ func (o *org) lease(t *testing.T) *db.Lease {
 	t.Helper()
 	e, err := o.directory.Fresh(t.Context(), o.id)
 	require.NoError(t, err)
-	l, err := o.router.LeaseEntry(t.Context(), e)
+	l, err := o.router.LeaseEntry(e)
 	require.NoError(t, err)
-	t.Cleanup(l.Release)
 	return l
 }
 
@@ -140,7 +139,7 @@ func (o *org) lease(t *testing.T) *db.Lease {
 // target, before and after.
 func (o *org) audited(t *testing.T, action string) (rows [][4]string) {
 	t.Helper()
-	found, err := o.lease(t).Pool().Query(t.Context(), `
+	found, err := o.lease(t).Database().Query(t.Context(), `
 		SELECT actor_kind || ' ' || coalesce(actor_id::text, ''), coalesce(target_id::text, ''), coalesce(before::text, ''), coalesce(after::text, '')
 		FROM audit_log WHERE action = $1 ORDER BY at, id`, action)
 	require.NoError(t, err)

@@ -44,9 +44,8 @@ func (s *Server) usePage(w http.ResponseWriter, r *http.Request, call *edge.Call
 	if err := s.pages.Read(w, r); err != nil {
 		return err
 	}
-	if call.Lease, err = s.lease(r.Context(), call.Tenant); err != nil {
+	if call.Lease, err = s.lease(call.Tenant); err != nil {
 		return err
 	}
-	defer call.Lease.Release()
 	return s.pages.Serve(w, r)
 }

@@ -114,11 +114,11 @@ func (o *organization) credential(m *method) string {
 // audited lists the rows that a request has written, at its host's database.
 func (o *organization) audited(t *testing.T, m *method, request string) []string {
 	t.Helper()
-	pool := o.sql(t)
+	query := o.sql(t).Query
 	if m.policy.GetHost() == commonv1.Host_HOST_CENTRAL {
-		pool = o.in.Central.Pool()
+		query = o.in.Central.Pool().Query
 	}
-	rows, err := pool.Query(t.Context(), `SELECT actor_kind || ' ' || action FROM audit_log WHERE request_id = $1 ORDER BY at, id`, request)
+	rows, err := query(t.Context(), `SELECT actor_kind || ' ' || action FROM audit_log WHERE request_id = $1 ORDER BY at, id`, request)
 	require.NoError(t, err)
 	defer rows.Close()
 	out := []string{}

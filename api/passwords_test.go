@@ -66,14 +66,14 @@ func TestPasswords_AShortOneIsRefusedWhenItsFactorGoesMeanwhile(t *testing.T) {
 	} {
 		o.run(t, `UPDATE users SET second_factor = true WHERE id = $1`, jo.id)
 		o.run(t, `UPDATE sessions SET aal = 2, authenticated_at = now() WHERE user_id = $1`, jo.id)
-		tx, err := o.lease(t).Pool().Begin(t.Context())
+		tx, err := o.lease(t).Database().BeginTx(t.Context(), nil)
 		require.NoError(t, err)
-		_, err = tx.Exec(t.Context(), `UPDATE users SET second_factor = false WHERE id = $1`, jo.id)
+		_, err = tx.ExecContext(t.Context(), `UPDATE users SET second_factor = false WHERE id = $1`, jo.id)
 		require.NoError(t, err)
 		answers := make(chan answer, 1)
 		go func() { answers <- ask() }()
 		waitFor(t, tx, "users", 1)
-		require.NoError(t, tx.Commit(t.Context()))
+		require.NoError(t, tx.Commit())
 		a := <-answers
 		a.refused(t, http.StatusBadRequest, "PASSWORD_TOO_SHORT")
 	}

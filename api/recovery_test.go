@@ -42,13 +42,13 @@ func (w *world) press(t *testing.T, page string, values url.Values) answer {
 // run changes the tenant's database behind the API's back.
 func (o *org) run(t *testing.T, query string, args ...any) {
 	t.Helper()
-	_, err := o.lease(t).Pool().Exec(t.Context(), query, args...)
+	_, err := o.lease(t).Database().Exec(t.Context(), query, args...)
 	require.NoError(t, err)
 }
 
 func (o *org) count(t *testing.T, query string, args ...any) (n int) {
 	t.Helper()
-	require.NoError(t, o.lease(t).Pool().QueryRow(t.Context(), query, args...).Scan(&n))
+	require.NoError(t, o.lease(t).Database().QueryRow(t.Context(), query, args...).Scan(&n))
 	return n
 }
 

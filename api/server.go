@@ -112,7 +112,7 @@ type Deps struct {
 // wiring is what the chain itself calls; tests of the chain bring their own.
 type wiring struct {
 	resolve   func(ctx context.Context, slug string) (tenants.Entry, error)
-	lease     func(context.Context, tenants.Entry) (*db.Lease, error)
+	lease     func(tenants.Entry) (*db.Lease, error)
 	verify    func(tenants.Entry, string) (auth.Claims, error)
 	principal func(context.Context, *db.Lease, auth.Claims) (auth.Principal, error)
 	apiKey    func(context.Context, *db.Lease, apikeys.Presented, netip.Addr) (auth.Principal, error)

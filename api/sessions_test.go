@@ -50,7 +50,7 @@ func TestSessions_OnesOwnAreListedWithDeviceAndLastUse(t *testing.T) {
 
 	// What has ended is not listed: by revocation, by age, by idleness.
 	for _, ended := range []string{`revoked_at = now()`, `revoked_at = NULL, expires_at = now()`, `expires_at = now() + interval '9 days', last_used_at = now() - interval '14 days'`} {
-		_, err := o.lease(t).Pool().Exec(t.Context(), `UPDATE sessions SET `+ended+` WHERE id = $1`, phone["session_id"])
+		_, err := o.lease(t).Database().Exec(t.Context(), `UPDATE sessions SET `+ended+` WHERE id = $1`, phone["session_id"])
 		require.NoError(t, err)
 		require.Len(t, o.sessions(t, other, ""), 1, ended)
 	}

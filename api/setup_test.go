@@ -68,7 +68,6 @@ type fake struct {
 	deps   Deps
 	wiring wiring
 	logs   *logBuffer
-	leases atomic.Int64
 	// effects counts the calls that would have written something.
 	effects atomic.Int64
 	login   func(context.Context, *authv1.LoginRequest) (*authv1.LoginResponse, error)
@@ -148,9 +147,8 @@ func (f *fake) defaultWiring(entry tenants.Entry) wiring {
 			}
 			return tenants.Entry{}, apperr.New(apperr.NotFound, "UNKNOWN_HOST", "No organization answers at this host.")
 		},
-		lease: func(_ context.Context, e tenants.Entry) (*db.Lease, error) {
-			f.leases.Add(1)
-			return db.NewLease(e.ID, secrets.DataKey{}, nil, nil, nil, func() { f.leases.Add(-1) }), nil
+		lease: func(e tenants.Entry) (*db.Lease, error) {
+			return db.NewLease(e.ID, secrets.DataKey{}, nil, nil), nil
 		},
 		verify: func(_ tenants.Entry, token string) (auth.Claims, error) {
 			if token != userToken && token != memberToken {

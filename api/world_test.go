@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"tenantry/internal/apikeys"
@@ -19,6 +18,7 @@ import (
 	"tenantry/internal/audit"
 	"tenantry/internal/auth"
 	"tenantry/internal/clock"
+	"tenantry/internal/connections"
 	"tenantry/internal/factors"
 	"tenantry/internal/hooks"
 	"tenantry/internal/ids"
@@ -32,7 +32,6 @@ import (
 	"tenantry/internal/operators"
 	"tenantry/internal/outbox"
 	"tenantry/internal/pgadmin"
-	"tenantry/internal/pools"
 	"tenantry/internal/provisioning"
 	"tenantry/internal/rbac"
 	"tenantry/internal/recovery"
@@ -68,12 +67,11 @@ func newWorld(t *testing.T) *world {
 	now := func() time.Time { return clock.System().Add(time.Duration(moved.Load())) }
 	public := &url.URL{Scheme: "http", Host: centralHost}
 	urls := tenants.NewURLs(public)
-	pm := pools.New(pools.Options{Budget: 40, Share: 4})
-	t.Cleanup(func() { require.NoError(t, pm.Close(context.Background())) })
+	conns := in.Connections(t, 40, 4)
 	w := &world{fake: &fake{logs: &logBuffer{}}, in: in, directory: tenants.NewDirectory(in.Central), moved: moved}
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	w.router, err = tenants.NewRouter(w.directory, pm, outbox.NewMarks(in.Central, log), in.CentralURL)
+	w.router, err = tenants.NewRouter(w.directory, conns, outbox.NewMarks(in.Central, log), in.CentralURL)
 	require.NoError(t, err)
 	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
@@ -145,9 +143,8 @@ func (w *world) link(t *testing.T, id ids.Tenant, to string) string {
 	t.Helper()
 	e, err := w.directory.Fresh(t.Context(), id)
 	require.NoError(t, err)
-	lease, err := w.router.LeaseEntry(t.Context(), e)
+	lease, err := w.router.LeaseEntry(e)
 	require.NoError(t, err)
-	defer lease.Release()
 	_, err = w.mailer.DrainTenant(t.Context(), lease, 500)
 	require.NoError(t, err)
 	msgs := w.mailbox.Messages(to)
@@ -173,17 +170,16 @@ func (w *world) rows(t *testing.T) (n int) {
 }
 
 // sql is the one tenant's database, as its owner sees it.
-func (w *world) sql(t *testing.T) *pgxpool.Pool {
+func (w *world) sql(t *testing.T) *connections.Database {
 	t.Helper()
 	e, err := w.directory.BySlug(t.Context(), "acme")
 	require.NoError(t, err)
-	lease, err := w.router.LeaseEntry(t.Context(), e)
+	lease, err := w.router.LeaseEntry(e)
 	require.NoError(t, err)
-	t.Cleanup(lease.Release)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(w.logs.String())
 		}
 	})
-	return lease.Pool()
+	return lease.Database()
 }

@@ -84,7 +84,6 @@ func drainTenant(ctx context.Context, f *activities.Fleet, t ids.Tenant) error {
 	if err != nil {
 		return err
 	}
-	defer lease.Release()
 	return activities.Sweep(ctx, lease, f.Drain)
 }
 

@@ -34,7 +34,7 @@ func newProcess(t *testing.T, c client.Client, identity string, drain func(conte
 	fleet := &activities.Fleet{
 		Active: func(context.Context, ids.Tenant, int) ([]ids.Tenant, error) { return []ids.Tenant{tenant}, nil },
 		Lease: func(context.Context, ids.Tenant) (*db.Lease, error) {
-			return db.NewLease(tenant, secrets.DataKey{}, nil, nil, nil, nil), nil
+			return db.NewLease(tenant, secrets.DataKey{}, nil, nil), nil
 		},
 		Drain: func(ctx context.Context, _ *db.Lease, _ int) (int, error) {
 			p.drains.Add(1)

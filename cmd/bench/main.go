@@ -35,7 +35,7 @@ type measure struct {
 // run answers one figure: a rate or a duration in the measure's unit.
 type run func(context.Context) (float64, error)
 
-var measures = []measure{provisioning, me, login, parallel, refresh, limiter, list, depth, search}
+var measures = []measure{provisioning, me, login, parallel, refresh, limiter, list, depth, search, spread, spreadMisses, storm}
 
 func main() {
 	only := flag.String("only", "", "names of measures, comma separated; empty for all")
@@ -63,6 +63,7 @@ func bench(ctx context.Context, only string, runs int) error {
 		"TENANTRY_FLOOD_PER_SECOND": "1000000",
 		// The bare hashes run as many at once as the semaphore lets through.
 		"TENANTRY_HASH_CONCURRENCY": strconv.Itoa(loginWidth()),
+		"TENANTRY_POOL_BUDGET":      strconv.Itoa(spreadBudget),
 	}})
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ type record struct {
 func (s *Service) Authenticate(ctx context.Context, l *db.Lease, p Presented, ip netip.Addr) (auth.Principal, error) {
 	var r record
 	out, now := auth.Principal{APIKey: p.ID}, s.now()
-	err := l.Pool().QueryRow(ctx, principalSQL, p.ID, now).Scan(&r.user, &r.account, &r.hash, &r.previous, &r.previousExpires,
+	err := l.Database().QueryRow(ctx, principalSQL, p.ID, now).Scan(&r.user, &r.account, &r.hash, &r.previous, &r.previousExpires,
 		&r.scopes, &r.networks, &r.lastUsed, &out.Name, &out.Email, &out.Version, &out.LoginCount, &out.LastLoginAt, &out.CreatedAt,
 		&out.UpdatedAt, &out.Locale, &r.ownRoles)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -121,6 +121,6 @@ func (r record) touch(ctx context.Context, l *db.Lease, id uuid.UUID, now time.T
 	if r.lastUsed != nil && now.Sub(*r.lastUsed) < usedEvery {
 		return nil
 	}
-	_, err := l.Pool().Exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)`, id, now)
+	_, err := l.Database().Exec(ctx, `UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)`, id, now)
 	return db.Classify(err, "TENANT_UNREACHABLE")
 }

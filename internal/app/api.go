@@ -80,7 +80,8 @@ func RunAPI(ctx context.Context, c config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return runBoth(ctx,
+	return runAll(ctx,
+		b.keepBudget,
 		func(ctx context.Context) error { return b.serveMetrics(ctx, c.MetricsAddr) },
 		func(ctx context.Context) error { return serve(ctx, log, "api", c.APIAddr, server) })
 }

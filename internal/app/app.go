@@ -11,15 +11,17 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"tenantry/internal/capacity"
 	"tenantry/internal/clock"
 	"tenantry/internal/config"
+	"tenantry/internal/connections"
 	"tenantry/internal/db"
 	"tenantry/internal/metrics"
 	"tenantry/internal/outbox"
-	"tenantry/internal/pools"
 	"tenantry/internal/schema"
 	"tenantry/internal/tenants"
 )
@@ -35,10 +37,15 @@ type base struct {
 	central   *db.Central
 	redis     *redis.Client
 	bell      *outbox.Bell
-	pools     *pools.Manager
 	metrics   *metrics.Metrics
 	directory *tenants.Directory
 	router    *tenants.Router
+
+	// connections are those to tenant databases, share this process's part of
+	// what the server allows.
+	connections *connections.Cache
+	share       capacity.Process
+	planned     capacity.Plan // belongs to keepBudget
 }
 
 func newBase(ctx context.Context, c config.Config, process string, log *slog.Logger) (*base, error) {
@@ -60,17 +67,18 @@ func newBase(ctx context.Context, c config.Config, process string, log *slog.Log
 	b := &base{
 		log: log, now: clock.System, urls: tenants.NewURLs(&c.PublicURL), central: db.NewCentral(pool, c.KEKKeys.Ring()),
 		redis: rdb, bell: outbox.NewBell(rdb),
-		pools: pools.New(pools.Options{
-			Budget: c.PoolBudget, Share: int32(c.PoolShare), //nolint:gosec // config allows 1 to 10000
-			// Room is made by closing an idle pool, which ends when the server has
-			// hung up: on a busy one that takes longer than on an idle one.
-			Wait:      2 * time.Second,
-			Configure: func(p *pgxpool.Config) { tune(p, process) },
+		share: capacity.Process{Processes: c.Processes, Central: c.CentralPool, Budget: c.PoolBudget},
+		connections: connections.New(connections.Options{
+			Budget: max(c.PoolBudget, 1), Share: c.PoolShare, Log: log,
+			Configure: func(p *pgx.ConnConfig) { tune(p, process) },
 		}),
 	}
-	b.metrics = newMetrics(b.pools, c.PoolBudget)
+	if process == "worker" {
+		b.share.Provisioner = capacity.Provisioner
+	}
+	b.metrics = newMetrics(b.connections)
 	b.directory = tenants.NewDirectory(b.central)
-	b.router, err = tenants.NewRouter(b.directory, b.pools, outbox.NewMarks(b.central, log), c.CentralURL.Reveal())
+	b.router, err = tenants.NewRouter(b.directory, b.connections, outbox.NewMarks(b.central, log), c.CentralURL.Reveal())
 	return b, err
 }
 
@@ -82,27 +90,69 @@ func openPool(ctx context.Context, dsn string, size int, process string) (*pgxpo
 		return nil, errors.New("database URL: cannot be read") // pgx's text holds the URL
 	}
 	cfg.MaxConns = int32(size) //nolint:gosec // config allows 2 to 1000
-	tune(cfg, process)
+	tune(cfg.ConnConfig, process)
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.HealthCheckPeriod = time.Minute
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
 // tune sets what every connection of ours has: its owner's name, an end to a
 // transaction that was forgotten, and an end to a server that is frozen.
-func tune(p *pgxpool.Config, process string) {
-	rp := p.ConnConfig.RuntimeParams
+func tune(c *pgx.ConnConfig, process string) {
+	rp := c.RuntimeParams
 	rp["application_name"] = "tenantry-" + process
 	rp["idle_in_transaction_session_timeout"] = fmt.Sprint(db.MaxTx.Milliseconds())
 	rp["statement_timeout"] = fmt.Sprint((db.MaxTx + 5*time.Second).Milliseconds())
-	p.ConnConfig.ConnectTimeout = 5 * time.Second
-	p.MaxConnIdleTime = 5 * time.Minute
-	p.HealthCheckPeriod = time.Minute
+	c.ConnectTimeout = 5 * time.Second
+}
+
+// budgetEvery is how often the server is asked what it allows: it may have been
+// restarted with another max_connections.
+const budgetEvery = 30 * time.Second
+
+// keepBudget sets the budget for tenant databases from what the server allows,
+// at once and again and again, until ctx ends.
+func (b *base) keepBudget(ctx context.Context) error {
+	for {
+		b.askBudget(ctx)
+		again := budgetEvery
+		if b.planned.Part == 0 {
+			again = time.Second // until then one connection must do
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(again):
+		}
+	}
+}
+
+func (b *base) askBudget(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	server, err := capacity.Ask(ctx, b.central.Pool())
+	if err != nil {
+		return // the budget stays; /readyz tells of the database
+	}
+	plan := server.For(b.share)
+	if b.planned.Server.MaxConnections == server.MaxConnections && b.planned.Server.Reserved == server.Reserved {
+		return
+	}
+	b.planned = plan
+	b.connections.SetBudget(plan.Tenants)
+	b.log.Info("connections", "max_connections", server.MaxConnections, "reserved", server.Reserved, "operators", capacity.Operators,
+		"processes", b.share.Processes, "part", plan.Part, "central", b.share.Central, "provisioner", b.share.Provisioner,
+		"tenant_databases", plan.Tenants, "explicit", b.share.Budget > 0)
+	for _, w := range plan.Warnings() {
+		b.log.Warn(w)
+	}
 }
 
 func (b *base) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := b.pools.Close(ctx); err != nil {
-		b.log.Warn("tenant pools not closed in time", "error", err)
+	if err := b.connections.Close(ctx); err != nil {
+		b.log.Warn("connections to tenant databases not closed in time", "error", err)
 	}
 	b.central.Pool().Close()
 	_ = b.redis.Close()

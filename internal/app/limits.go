@@ -6,8 +6,8 @@ import (
 
 	"tenantry/api"
 	"tenantry/internal/config"
+	"tenantry/internal/connections"
 	"tenantry/internal/metrics"
-	"tenantry/internal/pools"
 	"tenantry/internal/ratelimit"
 )
 
@@ -24,18 +24,26 @@ func newLimits(b *base, c config.Config) (l api.Limits, close func(), err error)
 }
 
 // newMetrics counts what both processes have: the connections to tenants.
-func newMetrics(p *pools.Manager, budget int) *metrics.Metrics {
+func newMetrics(c *connections.Cache) *metrics.Metrics {
 	m := metrics.New()
-	gauge := func(name, help string, of func(pools.Stats) int) {
-		m.Gauge("tenantry_pool_"+name, help, func() float64 { return float64(of(p.Stats())) })
+	gauge := func(name, help string, of func(connections.Stats) int) {
+		m.Gauge("tenantry_pool_"+name, help, func() float64 { return float64(of(c.Stats())) })
 	}
-	m.Gauge("tenantry_pool_budget_connections", "Connections to tenant databases that this process may hold.", func() float64 { return float64(budget) })
-	gauge("reserved_connections", "Connections of the budget in use: opening, open and closing pools.", func(s pools.Stats) int { return s.Reserved })
-	gauge("open_pools", "Tenants with an open pool.", func(s pools.Stats) int { return s.Pools })
-	gauge("leases", "Leases that are held.", func(s pools.Stats) int { return s.Leases })
-	gauge("waiting", "Callers that wait for a pool.", func(s pools.Stats) int { return s.Waiting })
-	m.Counter("tenantry_pool_refusals_total", "Leases refused because the budget was in use.", func() float64 { return float64(p.Stats().Refusals) })
-	m.Counter("tenantry_pool_evictions_total", "Pools closed for the budget or for their age.", func() float64 { return float64(p.Stats().Evictions) })
+	counter := func(name, help string, of func(connections.Stats) uint64) {
+		m.Counter("tenantry_pool_"+name+"_total", help, func() float64 { return float64(of(c.Stats())) })
+	}
+	gauge("budget_connections", "Connections to tenant databases that this process may hold.", func(s connections.Stats) int { return s.Budget })
+	gauge("allowed_connections", "Of the budget, what the server has been seen to allow; less than the budget while it refuses connections.", func(s connections.Stats) int { return s.Allowed })
+	gauge("reserved_connections", "Connections of the budget that are taken: busy, idle, opening and closing.", connections.Stats.Held)
+	gauge("busy_connections", "Connections that run a statement or a transaction.", func(s connections.Stats) int { return s.Busy })
+	gauge("idle_connections", "Connections that wait for use.", func(s connections.Stats) int { return s.Idle })
+	gauge("tenants", "Tenants with a connection or a caller that waits for one.", func(s connections.Stats) int { return s.Tenants })
+	gauge("waiting", "Callers that wait for a connection.", func(s connections.Stats) int { return s.Waiting })
+	counter("opens", "Connections that were opened or tried.", func(s connections.Stats) uint64 { return s.Opens })
+	counter("open_failures", "Connections that could not be opened.", func(s connections.Stats) uint64 { return s.Failures })
+	counter("server_full", "Connections that the server refused because it had no place for them.", func(s connections.Stats) uint64 { return s.Full })
+	counter("refusals", "Callers that got no connection (POOL_BUDGET).", func(s connections.Stats) uint64 { return s.Refusals })
+	counter("evictions", "Idle connections closed to make room or for their age.", func(s connections.Stats) uint64 { return s.Evictions })
 	return m
 }
 

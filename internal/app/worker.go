@@ -7,9 +7,12 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tenantry/activities"
 	"tenantry/internal/attempts"
 	"tenantry/internal/auth"
+	"tenantry/internal/capacity"
 	"tenantry/internal/config"
 	"tenantry/internal/db"
 	"tenantry/internal/expiry"
@@ -28,9 +31,6 @@ import (
 	"tenantry/worker"
 )
 
-// provisionerConns is how many server commands one worker runs at a time.
-const provisionerConns = 6
-
 // RunWorker works until ctx ends, then drains. It alone, beside the command
 // line, holds the provisioning credential.
 func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
@@ -39,7 +39,7 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer b.close()
-	provisioner, err := openPool(ctx, c.ProvisionerURL.Reveal(), provisionerConns, "provisioner")
+	provisioner, err := openPool(ctx, c.ProvisionerURL.Reveal(), capacity.ProvisionerPool, "provisioner")
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,8 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return runBoth(ctx,
+	return runAll(ctx,
+		b.keepBudget,
 		func(ctx context.Context) error { return w.Run(ctx) },
 		func(ctx context.Context) error { return serve(ctx, log, "worker", c.WorkerAddr, b.health(w.Ready)) })
 }
@@ -108,18 +109,16 @@ func newMailer(b *base, c config.Config) (*mailer.Mailer, error) {
 	return mailer.New(mailer.Deps{Directory: b.directory, URLs: b.urls, Sender: sender, Now: b.now, Log: b.log, Drafts: drafts}), nil
 }
 
-// runBoth runs two loops until ctx ends or one fails, and waits for both.
-func runBoth(ctx context.Context, a, b func(context.Context) error) error {
+// runAll runs loops until ctx ends or one fails, and waits for all. It returns
+// the first error.
+func runAll(ctx context.Context, loops ...func(context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	first := make(chan error, 1)
-	go func() { defer cancel(); first <- a(ctx) }()
-	err := b(ctx)
-	cancel()
-	if aErr := <-first; aErr != nil {
-		return aErr
+	for _, loop := range loops {
+		g.Go(func() error { defer cancel(); return loop(ctx) })
 	}
-	return err
+	return g.Wait()
 }
 
 // health answers /livez, /readyz and /metrics of a process that serves nothing else.

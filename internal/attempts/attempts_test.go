@@ -40,7 +40,7 @@ func clear(t *testing.T, l *db.Lease, kind string, subject []byte) {
 
 func lockouts(t *testing.T, l *db.Lease) (n int) {
 	t.Helper()
-	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT count(*) FROM audit_log WHERE action = 'account.locked'`).Scan(&n))
+	require.NoError(t, l.Database().QueryRow(t.Context(), `SELECT count(*) FROM audit_log WHERE action = 'account.locked'`).Scan(&n))
 	return n
 }
 
@@ -48,9 +48,9 @@ func lockouts(t *testing.T, l *db.Lease) (n int) {
 func account(t *testing.T, l *db.Lease) uuid.UUID {
 	t.Helper()
 	id, key := ids.New(), ids.New()
-	_, err := l.Pool().Exec(t.Context(), `INSERT INTO subject_keys (id, sealed_key) VALUES ($1, '\x00')`, key)
+	_, err := l.Database().Exec(t.Context(), `INSERT INTO subject_keys (id, sealed_key) VALUES ($1, '\x00')`, key)
 	require.NoError(t, err)
-	_, err = l.Pool().Exec(t.Context(), `
+	_, err = l.Database().Exec(t.Context(), `
 		INSERT INTO users (id, subject_key_id, name, email, email_normalized, password_hash) VALUES ($1, $2, 'Mia', 'mia@acme.example', 'mia@acme.example', '')`, id, key)
 	require.NoError(t, err)
 	return id
@@ -170,7 +170,7 @@ func TestReserve_TheLockOutNamesItsAccount(t *testing.T) {
 		reserve(t, l, clock.System(), attempts.MFA, attempts.OfUser(l.Key, user), &user)
 	}
 	var target uuid.UUID
-	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT target_id FROM audit_log WHERE action = 'account.locked'`).Scan(&target))
+	require.NoError(t, l.Database().QueryRow(t.Context(), `SELECT target_id FROM audit_log WHERE action = 'account.locked'`).Scan(&target))
 	require.Equal(t, user, target)
 	require.NotEqual(t, attempts.OfUser(l.Key, user), attempts.OfUser(l.Key, ids.New()))
 }

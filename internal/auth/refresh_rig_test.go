@@ -56,9 +56,9 @@ func (r rig) service(now clock.Clock) *Service {
 func (r rig) account(t *testing.T) uuid.UUID {
 	t.Helper()
 	id, key := ids.New(), ids.New()
-	_, err := r.lease.Pool().Exec(t.Context(), `INSERT INTO subject_keys (id, sealed_key) VALUES ($1, '')`, key)
+	_, err := r.lease.Database().Exec(t.Context(), `INSERT INTO subject_keys (id, sealed_key) VALUES ($1, '')`, key)
 	require.NoError(t, err)
-	_, err = r.lease.Pool().Exec(t.Context(), `
+	_, err = r.lease.Database().Exec(t.Context(), `
 		INSERT INTO users (id, subject_key_id, name, email, email_normalized, password_hash) VALUES ($1, $2, 'P', $3, $3, '')`,
 		id, key, id.String()+"@acme.example")
 	require.NoError(t, err)
@@ -100,7 +100,7 @@ type traces struct {
 
 func (r rig) traces(t *testing.T, id ids.Session) (out traces) {
 	t.Helper()
-	err := r.lease.Pool().QueryRow(t.Context(), `
+	err := r.lease.Database().QueryRow(t.Context(), `
 		SELECT revoked_at IS NOT NULL,
 			(SELECT count(*) FROM one_time_values WHERE subject_id = s.id AND purpose = 'refresh'),
 			(SELECT count(*) FROM audit_log WHERE target_id = s.id AND action = 'session.refreshed'),

@@ -129,7 +129,7 @@ func TestRefresh_EndsWithItsIdleTimeItsSessionAndItsAccount(t *testing.T) {
 		s := r.service(h.Now)
 		user := r.account(t)
 		first := r.open(t, s, user)
-		_, err := r.lease.Pool().Exec(t.Context(), `UPDATE users SET deleted_at = now() WHERE id = $1`, user)
+		_, err := r.lease.Database().Exec(t.Context(), `UPDATE users SET deleted_at = now() WHERE id = $1`, user)
 		require.NoError(t, err)
 		_, err = r.refresh(t, s, first.RefreshToken)
 		require.True(t, refused(t, err))

@@ -25,7 +25,7 @@ func TestRaise_IsNotEnoughForAFactorThatWasAddedMeanwhile(t *testing.T) {
 	}
 	_, err := raise(OneFactor)
 	require.NoError(t, err)
-	_, err = r.lease.Pool().Exec(t.Context(), `UPDATE users SET second_factor = true WHERE id = $1`, user)
+	_, err = r.lease.Database().Exec(t.Context(), `UPDATE users SET second_factor = true WHERE id = $1`, user)
 	require.NoError(t, err)
 	_, err = raise(OneFactor)
 	require.Equal(t, "LOGIN_FAILED", apperr.ReasonOf(err), "%v", err)

@@ -34,7 +34,7 @@ func loadPrincipal(ctx context.Context, l *db.Lease, c Claims, now time.Time) (P
 	p := Principal{User: c.User, Session: c.Session}
 	var roles []byte
 	// Bare bytes go to the server as they are; a uuid.UUID would be written as text.
-	err := l.Pool().QueryRow(ctx, principalSQL, [16]byte(c.Session), [16]byte(c.User), now, c.Version).
+	err := l.Database().QueryRow(ctx, principalSQL, [16]byte(c.Session), [16]byte(c.User), now, c.Version).
 		Scan(&p.Name, &p.Email, &p.Version, &p.LoginCount, &p.LastLoginAt, &p.CreatedAt, &p.UpdatedAt, &p.Locale, &p.AuthTime, &p.AAL, &p.SecondFactor, &roles)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Principal{}, errToken("CREDENTIAL_INVALID", "The access token is not valid here.")
@@ -63,7 +63,7 @@ func (a account) user() *uuid.UUID {
 
 func findAccount(ctx context.Context, l *db.Lease, normalized string) (account, error) {
 	var a account
-	err := l.Pool().QueryRow(ctx, `
+	err := l.Database().QueryRow(ctx, `
 		SELECT id, password_hash, revision, device_epoch FROM users
 		WHERE email_normalized = $1 AND deleted_at IS NULL AND NOT password_locked`, normalized).
 		Scan(&a.id, &a.passwordHash, &a.revision, &a.deviceEpoch)

@@ -20,6 +20,9 @@ type Backend struct {
 	BootstrapSQL func(BootstrapPlan) (string, error)
 	// Ping tells whether a database can be reached with this URL.
 	Ping func(ctx context.Context, url string) error
+	// Connections asks the database server how many connections it allows and
+	// works out what each process may hold.
+	Connections func(context.Context, config.Config) (ConnectionPlan, error)
 	// Migrate brings every database to this binary's schema; it tells each
 	// one's end to progress and goes on after a tenant that failed.
 	Migrate func(ctx context.Context, c config.Config, log *slog.Logger, progress func(what string, err error)) error
@@ -39,6 +42,32 @@ type BootstrapPlan struct {
 	// CentralURL and ProvisionerURL are the two credentials, on the central
 	// database.
 	CentralURL, ProvisionerURL string
+}
+
+// ConnectionPlan is how the connections of the database server are divided.
+type ConnectionPlan struct {
+	// MaxConnections is what the server allows; of these Reserved are kept for
+	// superusers and Operators for commands, backups and monitoring.
+	MaxConnections int `json:"max_connections"`
+	Reserved       int `json:"reserved"`
+	Operators      int `json:"operators"`
+	// Processes divide the rest; each may hold Part.
+	Processes int `json:"processes"`
+	Part      int `json:"part"`
+	// Connected is how many there are now, of anybody.
+	Connected   int            `json:"connected"`
+	ByProcesses []ProcessShare `json:"by_process"`
+	Warnings    []string       `json:"warnings"`
+}
+
+// ProcessShare is what one process may hold.
+type ProcessShare struct {
+	Process         string `json:"process"`
+	Central         int    `json:"central_database"`
+	Provisioner     int    `json:"provisioner"`
+	TenantDatabases int    `json:"tenant_databases"`
+	// Explicit reports that TENANTRY_POOL_BUDGET was set.
+	Explicit bool `json:"explicit"`
 }
 
 // VerifyReport is the outcome of a scan.

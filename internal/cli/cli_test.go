@@ -156,7 +156,7 @@ func TestConfigCheck_ShowsEverythingButSecrets(t *testing.T) {
 		Warnings  []string
 	}](t, r.out)
 	require.True(t, got.OK)
-	require.Equal(t, "60", got.Variables["TENANTRY_POOL_BUDGET"])
+	require.Equal(t, "0", got.Variables["TENANTRY_POOL_BUDGET"])
 	require.Len(t, got.Warnings, 1)
 	requireNoSecret(t, r)
 

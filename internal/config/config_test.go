@@ -127,7 +127,7 @@ func TestLoad_FillsDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8082"}, []string{c.APIAddr, c.WorkerAddr, c.CodecAddr})
 	require.Equal(t, "default", c.TemporalNamespace)
-	require.Equal(t, []int{60, 4, 8}, []int{c.PoolBudget, c.PoolShare, c.CentralPool})
+	require.Equal(t, []int{4, 0, 4, 8}, []int{c.Processes, c.PoolBudget, c.PoolShare, c.CentralPool})
 	require.Equal(t, 5*time.Second, c.StickyTimeout)
 	require.Equal(t, slog.LevelInfo, c.LogLevel)
 	require.GreaterOrEqual(t, c.HashConcurrency, 1)
@@ -171,7 +171,9 @@ func TestLoad_RefusesEachBadValue(t *testing.T) {
 		"KEK_KEYS":           {"x", "k1:YWJj", "K:" + keys("k")[2:], ","},
 		"HASH_CONCURRENCY":   {"0", "-1", "x", "1.5"},
 		"CENTRAL_POOL":       {"1", "1001"},
-		"POOL_SHARE":         {"61"},
+		"POOL_BUDGET":        {"-1", "10001"},
+		"POOL_SHARE":         {"0", "10001"},
+		"PROCESSES":          {"0", "1001"},
 		"STICKY_TIMEOUT":     {"1ms", "2m", "5"},
 		"METRICS_ADDR":       {"9464", "OFF", "127.0.0.1:x"},
 		"TRUSTED_PROXIES":    {"10.0.0.1", "10.0.0.0/33", "10.0.0.1/8", "0.0.0.0/0", "::/0", "::ffff:10.0.0.0/104", "10.0.0.0/8,", "10.0.0.0/8, fd00::/8", "proxy.example", "fe80::%eth0/64"},
@@ -185,6 +187,17 @@ func TestLoad_RefusesEachBadValue(t *testing.T) {
 			require.Equal(t, []string{name}, problems(t, err), "%s=%s", name, value)
 		}
 	}
+}
+
+func TestLoad_WarnsOfAShareAboveTheBudget(t *testing.T) {
+	t.Parallel()
+	values := complete()
+	delete(values, "PROVISIONER_URL")
+	values["POOL_BUDGET"] = "3"
+	c, err := load(t, config.ForAPI, values)
+	require.NoError(t, err)
+	require.Len(t, c.Warnings(), 1)
+	require.Contains(t, c.Warnings()[0], "POOL_SHARE")
 }
 
 func TestLoad_AsksOnlyForWhatTheProcessNeeds(t *testing.T) {
@@ -264,7 +277,7 @@ func TestLoad_PrefersTheEnvironmentOverDotEnv(t *testing.T) {
 	c, err = config.LoadFrom(config.ForCodec, environ(values), dotEnv)
 	require.NoError(t, err)
 	require.Equal(t, slog.LevelWarn, c.LogLevel)
-	require.Equal(t, 60, c.PoolBudget)
+	require.Zero(t, c.PoolBudget)
 	require.Equal(t, strings.Repeat("e", 32), c.CodecToken.Reveal(), "the environment's _FILE beats the value in .env")
 }
 

@@ -76,9 +76,13 @@ type Config struct {
 	// HashConcurrency is how many passwords are hashed at once; by default
 	// one core is left free.
 	HashConcurrency int `env:"HASH_CONCURRENCY"`
-	// PoolBudget is the most connections to tenant databases, PoolShare the
-	// most of one tenant, CentralPool the most to the central database.
-	PoolBudget  int `env:"POOL_BUDGET" envDefault:"60"`
+	// Processes is how many API and worker processes run at the same time, those
+	// included that overlap in a rolling restart.
+	Processes int `env:"PROCESSES" envDefault:"4"`
+	// PoolBudget is the most connections to tenant databases; 0 stands for what
+	// the server allows, divided by Processes (see internal/capacity). PoolShare
+	// is the most of one tenant, CentralPool the most to the central database.
+	PoolBudget  int `env:"POOL_BUDGET" envDefault:"0"`
 	PoolShare   int `env:"POOL_SHARE" envDefault:"4"`
 	CentralPool int `env:"CENTRAL_POOL" envDefault:"8"`
 

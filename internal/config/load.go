@@ -114,9 +114,6 @@ func unknownProblem(name string) Problem {
 // together is what single values do not show.
 func together(c Config, p Process, src *sources) []Problem {
 	var out []Problem
-	if c.PoolShare > c.PoolBudget {
-		out = append(out, Problem{Variable: Prefix + "POOL_SHARE", Wrong: "is larger than " + Prefix + "POOL_BUDGET", Allowed: specs["POOL_SHARE"].allowed})
-	}
 	if p&ForClient != 0 && src.values[Prefix+"PUBLIC_URL"]+src.values[Prefix+"API_URL"] == "" {
 		out = append(out, Problem{Variable: Prefix + "API_URL", Wrong: "is not set, and neither is " + Prefix + "PUBLIC_URL", Allowed: specs["API_URL"].allowed})
 	}
@@ -142,6 +139,9 @@ func fill(c *Config, good map[string]string) error {
 		return errors.New("configuration: a checked value was refused; this is a defect of Tenantry")
 	}
 	c.PublicURL.Path, c.APIURL.Path = "", ""
+	if c.PoolBudget > 0 && c.PoolShare > c.PoolBudget {
+		c.warnings = append(c.warnings, Prefix+"POOL_SHARE is larger than "+Prefix+"POOL_BUDGET; one organization may hold the whole budget.")
+	}
 	if c.HashConcurrency == 0 {
 		c.HashConcurrency = max(1, runtime.GOMAXPROCS(0)-1)
 	}

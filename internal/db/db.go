@@ -27,6 +27,7 @@ import (
 	"tenantry/ent/centraldb"
 	"tenantry/ent/tenantdb"
 	"tenantry/internal/apperr"
+	"tenantry/internal/connections"
 	"tenantry/internal/ids"
 	"tenantry/internal/secrets"
 )
@@ -77,34 +78,24 @@ func (t CentralTx) SQL() *sql.Tx { return t.tx }
 // DataKey answers the installation's data key.
 func (t CentralTx) DataKey() secrets.DataKey { return t.key }
 
-// Lease is the right to use one tenant's database until Release.
+// Lease is the right to use one tenant's database. It holds no connection: each
+// statement and each transaction takes one and gives it back at its end.
 type Lease struct {
-	Tenant ids.Tenant
-	Key    secrets.DataKey
-	pool   *pgxpool.Pool
-	sql    *sql.DB
-	mark   func(context.Context)
-	done   func()
-	once   sync.Once
+	Tenant   ids.Tenant
+	Key      secrets.DataKey
+	database *connections.Database
+	mark     func(context.Context)
 }
 
 // NewLease is for tenants.Router and tests. mark runs before each write
 // transaction and may not fail it (W1).
-func NewLease(t ids.Tenant, key secrets.DataKey, pool *pgxpool.Pool, sqldb *sql.DB, mark func(context.Context), release func()) *Lease {
-	return &Lease{Tenant: t, Key: key, pool: pool, sql: sqldb, mark: mark, done: release}
+func NewLease(t ids.Tenant, key secrets.DataKey, database *connections.Database, mark func(context.Context)) *Lease {
+	return &Lease{Tenant: t, Key: key, database: database, mark: mark}
 }
 
-// Pool answers the bare pool, for the one query of each request.
-func (l *Lease) Pool() *pgxpool.Pool { return l.pool }
-
-// Release gives the lease back; repeated calls do nothing.
-func (l *Lease) Release() {
-	l.once.Do(func() {
-		if l.done != nil {
-			l.done()
-		}
-	})
-}
+// Database returns the bare database, for the one query of each request. Its
+// errors go through [Classify].
+func (l *Lease) Database() *connections.Database { return l.database }
 
 // InTenant runs fn in a transaction that may write.
 func InTenant[R any](ctx context.Context, l *Lease, fn func(TenantTx) (R, error)) (R, error) {
@@ -126,7 +117,7 @@ func InTenantRead[R any](ctx context.Context, l *Lease, fn func(TenantTx) (R, er
 }
 
 func inTenant[R any](ctx context.Context, l *Lease, opts *sql.TxOptions, fn func(TenantTx) (R, error)) (R, error) {
-	r, err := inTx(ctx, l.sql, opts, func(tx *sql.Tx) (R, error) {
+	r, err := inTx(ctx, l.database.BeginTx, opts, func(tx *sql.Tx) (R, error) {
 		return fn(TenantTx{tx: tx, ent: tenantdb.NewClient(tenantdb.Driver(driver(tx))), lease: l})
 	})
 	return r, Classify(err, "TENANT_UNREACHABLE")
@@ -191,17 +182,19 @@ func InCentral[R any](ctx context.Context, c *Central, fn func(CentralTx) (R, er
 		var zero R
 		return zero, err
 	}
-	r, err := inTx(ctx, c.sql, nil, func(tx *sql.Tx) (R, error) {
+	r, err := inTx(ctx, c.sql.BeginTx, nil, func(tx *sql.Tx) (R, error) {
 		return fn(CentralTx{tx: tx, ent: centraldb.NewClient(centraldb.Driver(driver(tx))), key: key})
 	})
 	return r, Classify(err, "CENTRAL_UNREACHABLE")
 }
 
-func inTx[R any](ctx context.Context, d *sql.DB, opts *sql.TxOptions, fn func(*sql.Tx) (R, error)) (r R, err error) {
+type beginFunc = func(context.Context, *sql.TxOptions) (*sql.Tx, error)
+
+func inTx[R any](ctx context.Context, begin beginFunc, opts *sql.TxOptions, fn func(*sql.Tx) (R, error)) (r R, err error) {
 	var zero R
 	ctx, cancel := context.WithTimeout(ctx, MaxTx)
 	defer cancel()
-	tx, err := d.BeginTx(ctx, opts)
+	tx, err := begin(ctx, opts)
 	if err != nil {
 		return zero, fmt.Errorf("begin: %w", err)
 	}
@@ -225,14 +218,20 @@ func driver(tx *sql.Tx) dialect.Driver {
 	return nested{entsql.NewDriver(dialect.Postgres, entsql.Conn{ExecQuerier: tx})}
 }
 
-// Classify turns what a broken or restarting server causes into Unavailable
-// with the given reason; every other error passes unchanged.
+// Classify turns what a broken, restarting or crowded server causes into
+// Unavailable: with the reason POOL_BUDGET where no connection became free, else
+// with the given one. Every other error passes unchanged.
 func Classify(err error, reason string) error {
 	if err == nil {
 		return nil
 	}
 	if _, ok := apperr.As(err); ok {
 		return err
+	}
+	var budget *connections.BudgetError
+	if errors.As(err, &budget) {
+		return apperr.New(apperr.Unavailable, "POOL_BUDGET", "All database connections are in use. Try again later.").
+			WithRetryAfter(max(budget.RetryAfter, time.Second)).WithCause(err)
 	}
 	if !transient(err) {
 		return err
@@ -242,6 +241,12 @@ func Classify(err error, reason string) error {
 }
 
 func transient(err error) bool {
+	// Whatever kept a connection from being opened: the server, its refusal, or
+	// the credential.
+	var open *connections.OpenError
+	if errors.As(err, &open) || errors.Is(err, connections.ErrClosed) {
+		return true
+	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone) || pgconn.Timeout(err) {
 		return true
 	}

@@ -59,9 +59,8 @@ func TestInTenant_MarksBeforeItBegins(t *testing.T) {
 	t.Parallel()
 	in := testdb.New(t)
 	tn := in.Active(t, "acme")
-	base := in.Lease(t, tn)
 	marked := 0
-	l := db.NewLease(tn.ID, tn.Key, base.Pool(), nil, func(context.Context) { marked++ }, nil)
+	l := db.NewLease(tn.ID, tn.Key, nil, func(context.Context) { marked++ })
 	require.Panics(t, func() { // no database: it must have been marked by then
 		_, _ = db.InTenant(t.Context(), l, func(db.TenantTx) (int, error) { return 0, nil })
 	})
@@ -72,7 +71,7 @@ func TestTenantsRole_CannotEditTheAuditLog(t *testing.T) {
 	t.Parallel()
 	_, l := testdb.New(t).ActiveTenant(t, "acme")
 	for _, q := range []string{`UPDATE audit_log SET action = 'x'`, `DELETE FROM audit_log`, `TRUNCATE audit_log`, `DROP TABLE users`, `CREATE TABLE x ()`, `DELETE FROM goose_db_version`} {
-		_, err := l.Pool().Exec(t.Context(), q)
+		_, err := l.Database().Exec(t.Context(), q)
 		var pg *pgconn.PgError
 		require.ErrorAs(t, err, &pg, q)
 		require.Equal(t, "42501", pg.Code, q)

@@ -40,7 +40,7 @@ func (h *house) put(t *testing.T, table, columns string, values ...any) uuid.UUI
 	for i := range marks {
 		marks[i] = fmt.Sprintf("$%d", i+1)
 	}
-	_, err := h.Pool().Exec(t.Context(), `INSERT INTO `+table+` (id, `+columns+`) VALUES (`+strings.Join(marks, ", ")+`)`, append([]any{id}, values...)...)
+	_, err := h.Database().Exec(t.Context(), `INSERT INTO `+table+` (id, `+columns+`) VALUES (`+strings.Join(marks, ", ")+`)`, append([]any{id}, values...)...)
 	require.NoError(t, err)
 	return id
 }
@@ -81,7 +81,7 @@ func (h *house) registration(t *testing.T, key uuid.UUID, expires time.Duration)
 // left answers the ids that a table still has.
 func (h *house) left(t *testing.T, table string) (out []uuid.UUID) {
 	t.Helper()
-	rows, err := h.Pool().Query(t.Context(), `SELECT id FROM `+table)
+	rows, err := h.Database().Query(t.Context(), `SELECT id FROM `+table)
 	require.NoError(t, err)
 	defer rows.Close()
 	for rows.Next() {
@@ -171,7 +171,7 @@ func TestSweep_DeletesRegistrationsWithTheirKeys(t *testing.T) {
 	h := setup(t)
 	waiting, past := h.key(t), h.key(t)
 	var adopted uuid.UUID
-	require.NoError(t, h.Pool().QueryRow(t.Context(), `SELECT subject_key_id FROM users WHERE id = $1`, h.user).Scan(&adopted))
+	require.NoError(t, h.Database().QueryRow(t.Context(), `SELECT subject_key_id FROM users WHERE id = $1`, h.user).Scan(&adopted))
 	keep := h.registration(t, waiting, time.Hour)
 	h.registration(t, past, -3*time.Hour)
 	h.registration(t, adopted, -3*time.Hour)

@@ -32,7 +32,6 @@ func (s *Service) ConfirmResetAsOperator(ctx context.Context, t ids.Tenant, id u
 	if err != nil {
 		return Reset{}, err
 	}
-	defer l.Release()
 	// What is refused leaves no wish behind.
 	r, err := db.InTenantRead(ctx, l, func(tx db.TenantTx) (Reset, error) {
 		r, err := findReset(ctx, tx, id, false)

@@ -167,7 +167,7 @@ func TestAccept_HoldsTheLimitUnderRaces(t *testing.T) {
 	})
 	require.Equal(t, map[string]int{"": n / 3, "USER_LIMIT": n - n/3}, outcomes)
 	var users int
-	require.NoError(t, w.lease.Pool().QueryRow(t.Context(), `SELECT count(*) FROM users`).Scan(&users))
+	require.NoError(t, w.lease.Database().QueryRow(t.Context(), `SELECT count(*) FROM users`).Scan(&users))
 	require.Equal(t, 1+n/3, users)
 }
 

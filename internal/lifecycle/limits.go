@@ -62,7 +62,6 @@ func (s *Service) writeLimit(ctx context.Context, c Call, limit int) error {
 	if err != nil {
 		return err
 	}
-	defer lease.Release()
 	_, err = db.InTenant(ctx, lease, func(tx db.TenantTx) (struct{}, error) {
 		before, err := settings.SetMaxUsers(ctx, tx, limit, s.now())
 		if err != nil || before == limit {

@@ -35,7 +35,6 @@ func (s *Service) InviteOwner(ctx context.Context, c Call) error {
 	if err != nil {
 		return err
 	}
-	defer lease.Release()
 	_, err = db.InTenant(ctx, lease, func(tx db.TenantTx) (struct{}, error) {
 		return struct{}{}, invitations.InviteOwnerAgain(ctx, tx, c.Operation.UUID(), w.email, s.now())
 	})

@@ -1,12 +1,10 @@
 package lifecycle_test
 
 import (
-	"context"
 	"encoding/base64"
 	"net/netip"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -25,7 +23,6 @@ import (
 	"tenantry/internal/operations"
 	"tenantry/internal/outbox"
 	"tenantry/internal/pgadmin"
-	"tenantry/internal/pools"
 	"tenantry/internal/provisioning"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
@@ -55,15 +52,10 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	in, now := testdb.New(t), clock.System
-	pm := pools.New(pools.Options{Budget: 40, Share: 4})
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		require.NoError(t, pm.Close(ctx), "a lease was not released")
-	})
+	conns := in.Connections(t, 40, 4)
 	w := &world{Installation: in, t: t, directory: tenants.NewDirectory(in.Central)}
 	var err error
-	w.router, err = tenants.NewRouter(w.directory, pm, outbox.NewMarks(in.Central, testdb.Log()), in.CentralURL)
+	w.router, err = tenants.NewRouter(w.directory, conns, outbox.NewMarks(in.Central, testdb.Log()), in.CentralURL)
 	require.NoError(t, err)
 	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
@@ -81,9 +73,8 @@ func newWorld(t *testing.T) *world {
 // otherProcess is the service of a process that shares nothing with this one.
 func (w *world) otherProcess() *lifecycle.Service {
 	w.t.Helper()
-	pm := pools.New(pools.Options{Budget: 4, Share: 2})
-	w.t.Cleanup(func() { require.NoError(w.t, pm.Close(context.Background())) })
-	r, err := tenants.NewRouter(tenants.NewDirectory(w.Central), pm, outbox.NewMarks(w.Central, testdb.Log()), w.CentralURL)
+	conns := w.Connections(w.t, 4, 2)
+	r, err := tenants.NewRouter(tenants.NewDirectory(w.Central), conns, outbox.NewMarks(w.Central, testdb.Log()), w.CentralURL)
 	require.NoError(w.t, err)
 	return lifecycle.New(w.Central, r, w.Admin, clock.System, nil, testdb.Log())
 }
@@ -195,7 +186,6 @@ func (w *world) lease() *db.Lease {
 	w.t.Helper()
 	l, err := w.router.Lease(w.t.Context(), w.tenant)
 	require.NoError(w.t, err)
-	w.t.Cleanup(l.Release)
 	return l
 }
 

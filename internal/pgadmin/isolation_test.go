@@ -80,7 +80,7 @@ func TestTenantRole_OwnsNothingAndChangesNoHistory(t *testing.T) {
 	ctx := testContext(t)
 	in := testdb.New(t)
 	_, lease := in.ActiveTenant(t, "acme")
-	pool := lease.Pool()
+	pool := lease.Database()
 	_, err := pool.Exec(ctx, `INSERT INTO audit_log (id, at, actor_kind, action, target_kind, mac)
 		VALUES (gen_random_uuid(), now(), 'system', 'x', 'y', '')`)
 	require.NoError(t, err)

@@ -167,7 +167,6 @@ func inNewTenant[R any](ctx context.Context, s *Service, t ids.Tenant, fn func(d
 		var zero R
 		return zero, err
 	}
-	defer l.Release()
 	return db.InTenant(ctx, l, fn)
 }
 

@@ -1,7 +1,6 @@
 package provisioning_test
 
 import (
-	"context"
 	"encoding/base64"
 	"net/netip"
 	"net/url"
@@ -25,7 +24,6 @@ import (
 	"tenantry/internal/operations"
 	"tenantry/internal/outbox"
 	"tenantry/internal/pgadmin"
-	"tenantry/internal/pools"
 	"tenantry/internal/provisioning"
 	"tenantry/internal/secrets"
 	"tenantry/internal/settings"
@@ -57,11 +55,10 @@ func newWorld(t *testing.T) *world {
 	in := testdb.New(t)
 	now := clock.System
 	urls := tenants.NewURLs(&url.URL{Scheme: "http", Host: "localhost:8080"})
-	pm := pools.New(pools.Options{Budget: 40, Share: 4})
-	t.Cleanup(func() { require.NoError(t, pm.Close(context.Background())) })
+	conns := in.Connections(t, 40, 4)
 	w := &world{Installation: in, t: t, directory: tenants.NewDirectory(in.Central)}
 	var err error
-	w.router, err = tenants.NewRouter(w.directory, pm, outbox.NewMarks(in.Central, testdb.Log()), in.CentralURL)
+	w.router, err = tenants.NewRouter(w.directory, conns, outbox.NewMarks(in.Central, testdb.Log()), in.CentralURL)
 	require.NoError(t, err)
 	peppers, err := secrets.ParseKeyring("p:" + base64.StdEncoding.EncodeToString(make([]byte, secrets.KeySize)))
 	require.NoError(t, err)
@@ -96,9 +93,8 @@ func (w *world) startMail(urls tenants.URLs, now clock.Clock) {
 // otherProcess is a router that shares nothing with the world's.
 func (w *world) otherProcess() *tenants.Router {
 	w.t.Helper()
-	pm := pools.New(pools.Options{Budget: 4, Share: 2})
-	w.t.Cleanup(func() { require.NoError(w.t, pm.Close(context.Background())) })
-	r, err := tenants.NewRouter(w.directory, pm, outbox.NewMarks(w.Central, testdb.Log()), w.CentralURL)
+	conns := w.Connections(w.t, 4, 2)
+	r, err := tenants.NewRouter(w.directory, conns, outbox.NewMarks(w.Central, testdb.Log()), w.CentralURL)
 	require.NoError(w.t, err)
 	return r
 }
@@ -146,9 +142,8 @@ func (w *world) provision(slug string) (tenants.Entry, *db.Lease) {
 	require.NoError(w.t, w.prov.Activate(w.t.Context(), op.Tenant))
 	e, err := w.directory.Fresh(w.t.Context(), op.Tenant)
 	require.NoError(w.t, err)
-	l, err := w.router.LeaseEntry(w.t.Context(), e)
+	l, err := w.router.LeaseEntry(e)
 	require.NoError(w.t, err)
-	w.t.Cleanup(l.Release)
 	return e, l
 }
 
@@ -220,7 +215,7 @@ func TestJourney_OwnerAndMemberFromReservationToLogin(t *testing.T) {
 func assertAuditSealed(t *testing.T, l *db.Lease) {
 	t.Helper()
 	var n, unsealed int
-	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE seq IS NULL AND length(mac) = 32) FROM audit_log`).Scan(&n, &unsealed))
+	require.NoError(t, l.Database().QueryRow(t.Context(), `SELECT count(*), count(*) FILTER (WHERE seq IS NULL AND length(mac) = 32) FROM audit_log`).Scan(&n, &unsealed))
 	require.Positive(t, n)
 	require.Equal(t, n, unsealed)
 }

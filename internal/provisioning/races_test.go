@@ -74,7 +74,7 @@ func TestRegister_SameAnswerAndNoMailWhereInviteOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	_, l := w.provision("acme")
-	_, err := l.Pool().Exec(t.Context(), `UPDATE settings SET document = document || '{"registration_policy":"invite-only"}'`)
+	_, err := l.Database().Exec(t.Context(), `UPDATE settings SET document = document || '{"registration_policy":"invite-only"}'`)
 	require.NoError(t, err)
 	require.NoError(t, w.auth.Register(t.Context(), l, tenants.Entry{}, auth.RegisterInput{Name: "X", Email: "x@acme.example", Password: password}, meta()))
 	n, err := w.mailer.DrainTenant(t.Context(), l, 10)
@@ -90,7 +90,7 @@ func TestMail_RetryAfterACrashSendsTheSameLink(t *testing.T) {
 	first := w.token(l, "owner@acme.example")
 	// As if the process had died between sending and recording it.
 	var kept int
-	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE sealed_token IS NOT NULL`).Scan(&kept))
+	require.NoError(t, l.Database().QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE sealed_token IS NOT NULL`).Scan(&kept))
 	require.Zero(t, kept, "a sent mail's token is gone")
 	_, err := w.invitations.Accept(t.Context(), l, tenants.Entry{}, invitations.AcceptInput{Token: first, Name: "O", Password: "short"}, meta())
 	require.Equal(t, "PASSWORD_TOO_SHORT", apperr.ReasonOf(err), "a refused password keeps the link")
@@ -102,11 +102,11 @@ func TestMail_RetryAfterACrashSendsTheSameLink(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, n)
 	w.mailbox.Refuse(false)
-	_, err = l.Pool().Exec(t.Context(), `UPDATE outbox SET due_at = now() WHERE done_at IS NULL`)
+	_, err = l.Database().Exec(t.Context(), `UPDATE outbox SET due_at = now() WHERE done_at IS NULL`)
 	require.NoError(t, err)
 	w.token(l, "m@acme.example")
 	var minted int
-	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT count(*) FROM one_time_values WHERE purpose = 'verify_email'`).Scan(&minted))
+	require.NoError(t, l.Database().QueryRow(t.Context(), `SELECT count(*) FROM one_time_values WHERE purpose = 'verify_email'`).Scan(&minted))
 	require.Equal(t, 1, minted, "no second token")
 }
 
@@ -186,7 +186,6 @@ func TestMarks_OutliveTheTransactionAndAreFoundBySweeps(t *testing.T) {
 	again := w.otherProcess() // it has made no mark yet
 	lease, err := again.Lease(t.Context(), e.ID)
 	require.NoError(t, err)
-	defer lease.Release()
 	n, err := w.mailer.DrainTenant(t.Context(), lease, 10)
 	require.NoError(t, err)
 	require.Zero(t, n)

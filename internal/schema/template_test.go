@@ -90,7 +90,7 @@ func TestEnsureTemplate_RebuildsWhatACrashLeft(t *testing.T) {
 			require.Len(t, after, 1, "%v", after)
 			require.NotEqual(t, before, after[tpl])
 			_, lease := in.ActiveTenant(t, "acme")
-			_, err = lease.Pool().Exec(ctx, `SELECT FROM users`)
+			_, err = lease.Database().Exec(ctx, `SELECT FROM users`)
 			require.NoError(t, err)
 		})
 	}

@@ -74,7 +74,7 @@ func TestMigrateTenants_NamesThePoisonedAndGoesOn(t *testing.T) {
 		version, code := recorded(t, in, tn.ID)
 		require.Empty(t, code)
 		require.Equal(t, schema.TenantVersion(), version)
-		actual, err := schema.Version(ctx, in.Lease(t, tn).Pool())
+		actual, err := schema.Version(ctx, in.Lease(t, tn).Database())
 		require.NoError(t, err)
 		require.Equal(t, version, actual)
 	}

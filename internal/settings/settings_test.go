@@ -115,12 +115,12 @@ func TestUpdate_CountsEveryAcknowledgedWriterOnce(t *testing.T) {
 func TestUpdate_KeepsFieldsOfANewerProgram(t *testing.T) {
 	t.Parallel()
 	s, l := setup(t)
-	_, err := l.Pool().Exec(t.Context(), `UPDATE settings SET document = document || '{"colour":"red"}'`)
+	_, err := l.Database().Exec(t.Context(), `UPDATE settings SET document = document || '{"colour":"red"}'`)
 	require.NoError(t, err)
 	zone := "Europe/Berlin"
 	_, err = s.Update(t.Context(), l, owner, settings.UpdateInput{Version: 1, TimeZone: &zone}, never, nil)
 	require.NoError(t, err)
 	var colour, stored string
-	require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT document->>'colour', document->>'time_zone' FROM settings`).Scan(&colour, &stored))
+	require.NoError(t, l.Database().QueryRow(t.Context(), `SELECT document->>'colour', document->>'time_zone' FROM settings`).Scan(&colour, &stored))
 	require.Equal(t, []string{"red", zone}, []string{colour, stored})
 }

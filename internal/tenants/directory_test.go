@@ -1,7 +1,6 @@
 package tenants_test
 
 import (
-	"context"
 	"net/url"
 	"sync"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/outbox"
-	"tenantry/internal/pools"
 	"tenantry/internal/tenants"
 	"tenantry/internal/testdb"
 )
@@ -108,9 +106,8 @@ func TestRouter_RefusesZeroUnknownAndInactive(t *testing.T) {
 	born := in.InsertTenant(t, "born", tenants.Provisioning)
 	in.Provision(t, born)
 	active := in.Active(t, "globex")
-	pm := pools.New(pools.Options{Budget: 8, Share: 2})
-	t.Cleanup(func() { require.NoError(t, pm.Close(context.Background())) })
-	r, err := tenants.NewRouter(tenants.NewDirectory(in.Central), pm, outbox.NewMarks(in.Central, testdb.Log()), in.CentralURL)
+	conns := in.Connections(t, 8, 2)
+	r, err := tenants.NewRouter(tenants.NewDirectory(in.Central), conns, outbox.NewMarks(in.Central, testdb.Log()), in.CentralURL)
 	require.NoError(t, err)
 
 	_, err = r.Lease(t.Context(), ids.Tenant{})
@@ -131,9 +128,7 @@ func TestRouter_RefusesZeroUnknownAndInactive(t *testing.T) {
 		l, err := lease()
 		require.NoError(t, err, name)
 		var user, database string
-		require.NoError(t, l.Pool().QueryRow(t.Context(), `SELECT current_user::text, current_database()::text`).Scan(&user, &database))
+		require.NoError(t, l.Database().QueryRow(t.Context(), `SELECT current_user::text, current_database()::text`).Scan(&user, &database))
 		require.Equal(t, database, user, "each tenant's traffic runs as its own role")
-		l.Release()
-		l.Release()
 	}
 }

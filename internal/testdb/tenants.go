@@ -5,9 +5,9 @@ import (
 	"encoding/base64"
 	"testing"
 
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
+	"tenantry/internal/connections"
 	"tenantry/internal/db"
 	"tenantry/internal/ids"
 	"tenantry/internal/pgadmin"
@@ -95,15 +95,37 @@ func (in *Installation) Active(t testing.TB, slug string) Tenant {
 	return tn
 }
 
-// Lease answers a lease on a tenant's database under its own role. Release is
-// for the test to call or leave: the pool closes with the test.
+// Lease returns a lease on a tenant's database under its own role, with up to 8
+// connections, which close with the test.
 func (in *Installation) Lease(t testing.TB, tn Tenant) *db.Lease {
 	t.Helper()
-	pool := in.OpenPool(t, in.URL(tn.Target.Role, tn.Password, tn.Target.Database), 8)
-	sqldb := stdlib.OpenDBFromPool(pool)
-	sqldb.SetMaxIdleConns(0)
-	t.Cleanup(func() { _ = sqldb.Close() })
-	return db.NewLease(tn.ID, tn.Key, pool, sqldb, nil, nil)
+	return db.NewLease(tn.ID, tn.Key, in.Database(in.Connections(t, 8, 8), tn), nil)
+}
+
+// Database is a tenant's bare database, under its own role.
+func (in *Installation) Database(c *connections.Cache, tn Tenant) *connections.Database {
+	url := in.URL(tn.Target.Role, tn.Password, tn.Target.Database)
+	return c.Database(connections.Key{Tenant: tn.ID.UUID()}, func(context.Context) (string, error) { return url, nil })
+}
+
+// Connections is a cache of connections, which closes with the test.
+func (in *Installation) Connections(t testing.TB, budget, share int) *connections.Cache {
+	t.Helper()
+	return in.ConnectionsWith(t, connections.Options{Budget: budget, Share: share})
+}
+
+// ConnectionsWith is Connections with other options.
+func (in *Installation) ConnectionsWith(t testing.TB, o connections.Options) *connections.Cache {
+	t.Helper()
+	c := connections.New(o)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+		defer cancel()
+		if err := c.Close(ctx); err != nil {
+			t.Errorf("connections to tenants of installation %s: %v", in.IID, err)
+		}
+	})
+	return c
 }
 
 // ActiveTenant makes an active tenant (see Active) and a lease on it.

@@ -19,7 +19,6 @@ func TestNew_TenantWorksUnderItsOwnRole(t *testing.T) {
 	start = time.Now()
 	id, lease := in.ActiveTenant(t, "acme")
 	t.Logf("tenant after %s", time.Since(start).Round(time.Millisecond))
-	defer lease.Release()
 	require.Equal(t, id, lease.Tenant)
 
 	who, err := db.InTenant(context.Background(), lease, func(tx db.TenantTx) (string, error) {

@@ -32,7 +32,7 @@ func insert(t testing.TB, l *db.Lease, u User) {
 	if u.UpdatedAt.IsZero() {
 		u.UpdatedAt = u.CreatedAt
 	}
-	_, err := l.Pool().Exec(context.Background(), `
+	_, err := l.Database().Exec(context.Background(), `
 		INSERT INTO users (id, subject_key_id, name, email, email_normalized, password_hash, login_count, last_login_at, created_at, updated_at, deleted_at)
 		VALUES ($1, $2, $3, $4, $5, 'hash', $6, $7, $8, $9, $10)`,
 		u.ID.UUID(), uuid.New(), u.Name, u.Email, u.ID.String(), u.LoginCount, u.LastLoginAt, u.CreatedAt, u.UpdatedAt, u.DeletedAt)

@@ -9,10 +9,9 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
 
+	"tenantry/internal/connections"
 	"tenantry/internal/db"
 	"tenantry/internal/lists"
 	"tenantry/internal/testdb"
@@ -51,16 +50,9 @@ func traced(t *testing.T) (*db.Lease, *tracer) {
 	t.Helper()
 	in := testdb.New(t)
 	tn := in.Active(t, "acme")
-	cfg, err := pgxpool.ParseConfig(in.URL(tn.Target.Role, tn.Password, tn.Target.Database))
-	require.NoError(t, err)
 	tr := &tracer{}
-	cfg.ConnConfig.Tracer, cfg.MaxConns = tr, 4
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	sqldb := stdlib.OpenDBFromPool(pool)
-	sqldb.SetMaxIdleConns(0)
-	return db.NewLease(tn.ID, tn.Key, pool, sqldb, nil, nil), tr
+	conns := in.ConnectionsWith(t, connections.Options{Budget: 4, Share: 4, Configure: func(c *pgx.ConnConfig) { c.Tracer = tr }})
+	return db.NewLease(tn.ID, tn.Key, in.Database(conns, tn), nil), tr
 }
 
 var selected = regexp.MustCompile(`^SELECT (.*?) FROM "users"`)

@@ -89,7 +89,7 @@ func (w *world) get(t *testing.T, id ids.User) users.User {
 // owners counts the active owners.
 func (w *world) owners(t *testing.T) (n int) {
 	t.Helper()
-	err := w.lease.Pool().QueryRow(t.Context(), `
+	err := w.lease.Database().QueryRow(t.Context(), `
 		SELECT count(*) FROM users u JOIN user_roles ur ON ur.user_id = u.id WHERE u.deleted_at IS NULL AND ur.role_id = $1`, w.roles[rbac.Owner]).Scan(&n)
 	require.NoError(t, err)
 	return n
@@ -176,7 +176,7 @@ func TestOwners_AnyOrderOfDeletionsAndDemotionsLeavesOne(t *testing.T) {
 		require.GreaterOrEqual(t, w.owners(t), 1, "round %d", round)
 	}
 	// Alone, the rest go down to exactly one.
-	found, err := w.lease.Pool().Query(t.Context(), `SELECT id FROM users`)
+	found, err := w.lease.Database().Query(t.Context(), `SELECT id FROM users`)
 	require.NoError(t, err)
 	var everybody []ids.User
 	for found.Next() {
@@ -261,7 +261,7 @@ func TestDelete_EndsSessionsAndKeysInItsTransaction(t *testing.T) {
 		return nil
 	})
 	open := func(u ids.User) (sessions, keys int, revision int64) {
-		err := w.lease.Pool().QueryRow(t.Context(), `
+		err := w.lease.Database().QueryRow(t.Context(), `
 			SELECT (SELECT count(*) FROM sessions WHERE user_id = $1 AND revoked_at IS NULL), (SELECT count(*) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL),
 				(SELECT revision FROM users WHERE id = $1)`, u.UUID()).Scan(&sessions, &keys, &revision)
 		require.NoError(t, err)

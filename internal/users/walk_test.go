@@ -193,7 +193,7 @@ func TestCursor_AWalkMeetsWhatStaysExactlyOnceWhateverIsWritten(t *testing.T) {
 }
 
 func exec(t require.TestingT, l *db.Lease, sql string, args ...any) {
-	_, err := l.Pool().Exec(context.Background(), sql, args...)
+	_, err := l.Database().Exec(context.Background(), sql, args...)
 	require.NoError(t, err)
 }
 

@@ -31,7 +31,7 @@ const pingTime = 5 * time.Second
 // Backend answers these commands; the servers are the caller's to add.
 func Backend() cli.Backend {
 	return cli.Backend{
-		PlanBootstrap: planBootstrap, BootstrapSQL: bootstrapSQL, Bootstrap: bootstrap, Ping: ping,
+		PlanBootstrap: planBootstrap, BootstrapSQL: bootstrapSQL, Bootstrap: bootstrap, Ping: ping, Connections: askConnections,
 		Migrate: migrate, Verify: scan, CreateOperator: createOperator,
 		RotateKeys: rotateKeys, ListKeys: listKeys,
 	}

@@ -1,4 +1,4 @@
-package pools_test
+package connections_test
 
 import (
 	"context"
@@ -12,23 +12,22 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"tenantry/internal/pools"
+	"tenantry/internal/connections"
 )
 
 const (
-	tenants = 24
+	databaseCount = 24
 	// forever is a bound that only a hang reaches.
-	forever = 5 * time.Minute
+	forever = time.Minute
 )
 
 // The databases of this run, one per tenant.
 var (
 	server    *url.URL
-	databases [tenants]string
+	databases [databaseCount]string
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -46,7 +45,7 @@ func run(m *testing.M) int {
 	}
 	suffix := token()
 	for i := range databases {
-		databases[i] = fmt.Sprintf("pools_%s_%02d", suffix, i)
+		databases[i] = fmt.Sprintf("connections_%s_%02d", suffix, i)
 	}
 	defer func() { _ = eachDatabase("DROP DATABASE IF EXISTS %s WITH (FORCE)") }()
 	if err := eachDatabase("CREATE DATABASE %s TEMPLATE template0"); err != nil {
@@ -84,31 +83,38 @@ func token() string {
 	return hex.EncodeToString(b)
 }
 
-// fixture is a manager whose connections carry an application name of their own.
+// fixture is a cache on a real server, whose connections carry an application
+// name of their own.
 type fixture struct {
-	*pools.Manager
+	*connections.Cache
 	app string
-	ids [tenants]uuid.UUID
+	ids [databaseCount]uuid.UUID
 }
 
-func setup(t *testing.T, opt pools.Options) *fixture {
+func setup(t *testing.T, opt connections.Options) *fixture {
 	t.Helper()
-	f := &fixture{app: "pools_" + token()}
+	f := &fixture{app: "connections_" + token()}
 	for i := range f.ids {
 		f.ids[i] = uuid.New()
 	}
-	if opt.Wait == 0 {
-		opt.Wait = forever
+	if opt.Stall == 0 {
+		opt.Stall = forever
 	}
 	opt.OpenTimeout = forever
-	opt.Configure = func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["application_name"] = f.app }
-	f.Manager = pools.New(opt)
+	before := opt.Configure
+	opt.Configure = func(c *pgx.ConnConfig) {
+		c.RuntimeParams["application_name"] = f.app
+		if before != nil {
+			before(c)
+		}
+	}
+	f.Cache = connections.New(opt)
 	t.Cleanup(func() {
 		require.NoError(t, f.Close(bounded(t)))
 		s := f.Stats()
-		require.Zero(t, s.Reserved, "every reservation came back")
-		require.Zero(t, s.Leases)
+		require.Zero(t, s.Held(), "every connection is closed")
 		require.Zero(t, s.Waiting)
+		require.Zero(t, s.Tenants)
 	})
 	return f
 }
@@ -121,9 +127,14 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-func (f *fixture) key(i int) pools.Key { return pools.Key{Tenant: f.ids[i], Endpoint: "here"} }
+func (f *fixture) key(i int) connections.Key {
+	return connections.Key{Tenant: f.ids[i], Endpoint: "here"}
+}
 
-func dsn(i int) pools.DSN {
+// db is tenant i's database.
+func (f *fixture) db(i int) *connections.Database { return f.Database(f.key(i), dsn(i)) }
+
+func dsn(i int) connections.DSN {
 	return func(context.Context) (string, error) { return dsnOf(databases[i]), nil }
 }
 
@@ -133,47 +144,45 @@ func dsnOf(database string) string {
 	return u.String()
 }
 
-func (f *fixture) lease(t *testing.T, i int) *pools.Lease {
-	t.Helper()
-	l, err := f.Acquire(bounded(t), f.key(i), dsn(i))
-	require.NoError(t, err)
-	t.Cleanup(l.Release)
-	return l
-}
-
-// query proves that the lease reaches tenant i's database and no other.
-func query(ctx context.Context, l *pools.Lease, i int) error {
+// query proves that a database is tenant i's and no other.
+func query(ctx context.Context, d *connections.Database, i int) error {
 	var name string
-	if err := l.Pool().QueryRow(ctx, "SELECT current_database()").Scan(&name); err != nil {
+	if err := d.QueryRow(ctx, "SELECT current_database()").Scan(&name); err != nil {
 		return err
 	}
+	return named(name, i)
+}
+
+// transact is query in a transaction.
+func transact(ctx context.Context, d *connections.Database, i int) error {
+	tx, err := d.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	var name string
+	if err := tx.QueryRowContext(ctx, "SELECT current_database()").Scan(&name); err != nil {
+		return err
+	}
+	if err := named(name, i); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func named(name string, i int) error {
 	if name != databases[i] {
 		return fmt.Errorf("tenant %d reached %s", i, name)
 	}
 	return nil
 }
 
-func (f *fixture) await(t *testing.T, what string, cond func(pools.Stats) bool) {
+func (f *fixture) await(t *testing.T, what string, cond func(connections.Stats) bool) {
 	t.Helper()
 	require.Eventually(t, func() bool { return cond(f.Stats()) }, forever, time.Millisecond, what)
 }
 
-type outcome struct {
-	lease *pools.Lease
-	err   error
-}
-
-// acquire runs Acquire on a goroutine of its own.
-func (f *fixture) acquire(ctx context.Context, key pools.Key, d pools.DSN) <-chan outcome {
-	done := make(chan outcome, 1)
-	go func() {
-		l, err := f.Acquire(ctx, key, d)
-		done <- outcome{l, err}
-	}()
-	return done
-}
-
-func connections(ctx context.Context, conn *pgx.Conn, app string) (n int, err error) {
+func connected(ctx context.Context, conn *pgx.Conn, app string) (n int, err error) {
 	err = conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", app).Scan(&n)
 	return n, err
 }
@@ -185,4 +194,18 @@ func superuser(t *testing.T) *pgx.Conn {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close(ctx) })
 	return conn
+}
+
+// gated returns a DSN that counts its calls and waits for the gate.
+func gated(d connections.DSN) (_ connections.DSN, gate chan struct{}, calls *counter) {
+	gate, calls = make(chan struct{}), &counter{}
+	return func(ctx context.Context) (string, error) {
+		calls.Add(1)
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+		return d(ctx)
+	}, gate, calls
 }

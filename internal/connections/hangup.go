@@ -1,12 +1,12 @@
-package pools
+package connections
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,20 +36,36 @@ const (
 // place would be one too many for the server. Postgres keeps the socket open
 // until the process is gone, exactly so that a client can wait for the end of
 // file (socket_close in its pqcomm.c); this does.
-func hangUpDial(dial pgconn.DialFunc) pgconn.DialFunc {
+//
+// made is told of each connection.
+func hangUpDial(dial pgconn.DialFunc, made func(*hangUpConn)) pgconn.DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return &hangUpConn{Conn: conn}, nil
+		h := &hangUpConn{Conn: conn}
+		made(h)
+		return h, nil
 	}
 }
 
 type hangUpConn struct {
 	net.Conn
-	once sync.Once
-	err  error
+	once     sync.Once
+	err      error
+	watchers atomic.Pointer[[]*activity]
+}
+
+// Read tells the watchers that the server is there.
+func (c *hangUpConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if watchers := c.watchers.Load(); n > 0 && watchers != nil {
+		for _, w := range *watchers {
+			w.now()
+		}
+	}
+	return n, err
 }
 
 func (c *hangUpConn) Close() error {
@@ -72,25 +88,15 @@ func (c *hangUpConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// awaitCleanup is a BeforeClose hook for connections that a cancelled query has
-// already broken: pgx cancels and closes those in the background, and pgxpool
-// gives their place away after 15 s although the backend may still run. Here
-// the place stays taken until the socket is closed.
-func awaitCleanup(conn *pgx.Conn) {
-	if !conn.IsClosed() {
-		return
-	}
+// awaitCleanup waits for the end of a connection that a cancelled query has
+// broken: pgx cancels and closes those in the background. The place stays taken
+// until the socket is closed.
+func awaitCleanup(conn *pgx.Conn, raw *hangUpConn) {
 	done := conn.PgConn().CleanupDone()
 	if within(cancelGrace, done) {
 		return
 	}
-	raw := conn.PgConn().Conn()
-	if secured, ok := raw.(*tls.Conn); ok {
-		raw = secured.NetConn() // CloseWrite of TLS only writes an alert
-	}
-	if c, ok := raw.(*hangUpConn); ok {
-		_ = c.CloseWrite()
-	}
+	_ = raw.CloseWrite() // of TCP: that of TLS only writes an alert
 	within(cleanupLimit, done)
 }
 

@@ -1,0 +1,46 @@
+//go:build unix
+
+package connections
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// What an idle socket has to say.
+const (
+	silent = iota
+	hungUp
+	spoke
+)
+
+// peek looks at what a socket has received, without waiting, taking anything, or
+// asking the other side. Below TLS it sees the bytes of the record layer.
+func peek(conn net.Conn) int {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return silent
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return hungUp
+	}
+	state := silent
+	err = raw.Read(func(fd uintptr) bool {
+		var one [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR):
+		case err != nil || n == 0:
+			state = hungUp
+		default:
+			state = spoke
+		}
+		return true // never wait
+	})
+	if err != nil {
+		return hungUp
+	}
+	return state
+}
