@@ -30,12 +30,14 @@ type measure struct {
 	unit   string
 	// prepare answers the two programs; each call of one is a run.
 	prepare func(context.Context, *systest.System) (ours, bare run, err error)
+	// several, where it is set, stands in for prepare: one load, several lines.
+	several func(ctx context.Context, sys *systest.System, runs int) error
 }
 
 // run answers one figure: a rate or a duration in the measure's unit.
 type run func(context.Context) (float64, error)
 
-var measures = []measure{provisioning, me, login, parallel, refresh, limiter, list, depth, search, spread, spreadMisses, storm}
+var measures = append([]measure{provisioning, me, login, parallel, refresh, limiter, list, depth, search, spread, spreadMisses, flood, storm}, openMeasures()...)
 
 func main() {
 	only := flag.String("only", "", "names of measures, comma separated; empty for all")
@@ -72,7 +74,7 @@ func bench(ctx context.Context, only string, runs int) error {
 	fmt.Println("name\tours\tbare\tratio\tgoal\tresult")
 	for _, m := range chosen {
 		if err := m.print(ctx, sys, runs); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			return fmt.Errorf("%s: %w\n%s", m.name, err, sys.Logs(20))
 		}
 	}
 	return nil
@@ -87,6 +89,9 @@ func allNames() []string {
 }
 
 func (m measure) print(ctx context.Context, sys *systest.System, runs int) error {
+	if m.several != nil {
+		return m.several(ctx, sys, runs)
+	}
 	ours, bare, err := m.prepare(ctx, sys)
 	if err != nil {
 		return err
@@ -98,7 +103,7 @@ func (m measure) print(ctx context.Context, sys *systest.System, runs int) error
 	if _, err := bare(ctx); err != nil {
 		return err
 	}
-	var os, bs, ratios []float64
+	var os, bs []float64
 	for i := range runs {
 		fmt.Fprintf(progress(), "%s: run %d of %d\n", m.name, i+1, runs)
 		o, err := ours(ctx)
@@ -109,7 +114,17 @@ func (m measure) print(ctx context.Context, sys *systest.System, runs int) error
 		if err != nil {
 			return err
 		}
-		os, bs, ratios = append(os, o), append(bs, b), append(ratios, o/b)
+		os, bs = append(os, o), append(bs, b)
+	}
+	m.line(os, bs)
+	return nil
+}
+
+// line prints the result of interleaved runs.
+func (m measure) line(os, bs []float64) {
+	ratios := make([]float64, len(os))
+	for i := range os {
+		ratios[i] = os[i] / bs[i]
 	}
 	slices.Sort(ratios)
 	ratio, sign := median(ratios), "≥"
@@ -123,7 +138,6 @@ func (m measure) print(ctx context.Context, sys *systest.System, runs int) error
 	}
 	fmt.Printf("%s\t%.1f %s\t%.1f %s\t%.2f (%.2f to %.2f)\t%s %.2f\t%s\n",
 		m.name, median(os), m.unit, median(bs), m.unit, ratio, ratios[0], ratios[len(ratios)-1], sign, m.goal, result)
-	return nil
 }
 
 // progress is standard error: standard output holds the lines alone.

@@ -1,5 +1,5 @@
-// Command fleet runs two API processes over many tenants under a Zipf load and
-// holds their connections against the budget (see internal/systest/fleet). It
+// Command fleet runs two API processes over many tenants under a Zipf load, then
+// under an open and even one, and holds their connections against the budget (see internal/systest/fleet). It
 // exits with 1 when a request failed or the budget was passed.
 package main
 
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"tenantry/internal/systest"
 	"tenantry/internal/systest/fleet"
@@ -28,7 +29,9 @@ func run(ctx context.Context) int {
 	flag.IntVar(&o.Requests, "requests", 0, "how many requests (200 a tenant)")
 	flag.IntVar(&o.Budget, "budget", 60, "connections to tenant databases of each process")
 	flag.IntVar(&o.Share, "share", 4, "connections of one tenant in each process")
-	flag.IntVar(&o.Workers, "workers", 0, "requests at a time at each process (two thirds of the tenants that fit)")
+	flag.IntVar(&o.Workers, "workers", 0, "requests at a time at each process (two thirds of the budget)")
+	flag.IntVar(&o.OpenRate, "open-rate", 60, "requests a second of the even load that follows")
+	flag.DurationVar(&o.OpenTime, "open-time", time.Minute, "how long it lasts")
 	flag.Uint64Var(&o.Seed, "seed", 1, "which tenants are asked")
 	flag.Parse()
 	if flag.NArg() > 0 || o.Tenants < 1 || o.Share < 1 || o.Share > o.Budget {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -120,6 +121,36 @@ func TestDatabase_DeadIdleConnectionsAreNotNoticed(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, both(bounded(t), f.db(0), 0))
 	}
+}
+
+// slowWrites is a connection to a busy machine: pgx then reads on a goroutine of
+// its own, which is not over when the statement is.
+type slowWrites struct{ *net.TCPConn }
+
+func (c slowWrites) Write(b []byte) (int, error) {
+	n, err := c.TCPConn.Write(b)
+	<-time.After(50 * time.Millisecond) // the answer comes meanwhile
+	return n, err
+}
+
+func TestDatabase_AReadInTheBackgroundHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	f := setup(t, connections.Options{Budget: 1, Share: 1, Configure: func(c *pgx.ConnConfig) {
+		dial := c.DialFunc
+		c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return slowWrites{conn.(*net.TCPConn)}, nil
+		}
+	}})
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), forever/2)
+		require.NoError(t, query(ctx, f.db(0), 0))
+		cancel()
+	}
+	require.EqualValues(t, 1, f.Stats().Opens)
 }
 
 // A server that says something unasked is asked before its connection is lent.

@@ -17,6 +17,9 @@ const (
 
 // peek looks at what a socket has received, without waiting, taking anything, or
 // asking the other side. Below TLS it sees the bytes of the record layer.
+//
+// It must not use RawConn.Read, which waits for a read under way: after a write
+// that took long, pgx leaves one behind that ends with the server's next message.
 func peek(conn net.Conn) int {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
@@ -27,7 +30,7 @@ func peek(conn net.Conn) int {
 		return hungUp
 	}
 	state := silent
-	err = raw.Read(func(fd uintptr) bool {
+	err = raw.Control(func(fd uintptr) {
 		var one [1]byte
 		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		switch {
@@ -37,7 +40,6 @@ func peek(conn net.Conn) int {
 		default:
 			state = spoke
 		}
-		return true // never wait
 	})
 	if err != nil {
 		return hungUp

@@ -60,18 +60,13 @@ func (r *run) load(ctx context.Context) Load {
 	started := time.Now()
 	loaders := make([]*loader, 0, processes*r.Workers)
 	for _, addr := range addrs {
-		transport := &http.Transport{
-			MaxIdleConnsPerHost: r.Workers, MaxIdleConns: 4 * r.Workers,
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, addr)
-			},
-		}
-		defer transport.CloseIdleConnections()
+		client := clientTo(addr, r.Workers)
+		defer client.CloseIdleConnections()
 		for range r.Workers {
 			i := uint64(len(loaders))
 			rnd := rand.New(rand.NewPCG(r.Seed, i)) //nolint:gosec // seeded, so a run can be repeated
 			loaders = append(loaders, &loader{
-				run: r, client: &http.Client{Transport: transport, Timeout: 40 * time.Second}, rnd: rnd,
+				run: r, client: client, rnd: rnd,
 				zipf: rand.NewZipf(rnd, 1.1, 1, uint64(r.Tenants-1)), name: fmt.Sprintf("w%d", i), touched: map[string]bool{},
 			})
 		}
@@ -85,6 +80,42 @@ func (r *run) load(ctx context.Context) Load {
 	}
 	all.Wait()
 	return merge(loaders, time.Since(started))
+}
+
+// openLoad reads at a fixed pace, at the processes in turn and at every tenant
+// as often as at any other, whether or not the calls before are answered.
+func (r *run) openLoad(ctx context.Context) Load {
+	addrs := []string{r.Setting("API_ADDR"), devstack.Loopback(r.second)}
+	clients := make([]*http.Client, len(addrs))
+	for i, addr := range addrs {
+		clients[i] = clientTo(addr, r.Budget)
+		defer clients[i].CloseIdleConnections()
+	}
+	n := int(float64(r.OpenRate) * r.OpenTime.Seconds())
+	rnd := rand.New(rand.NewPCG(r.Seed, 1<<32)) //nolint:gosec // seeded, so a run can be repeated
+	loaders := make([]*loader, 0, n)
+	var all sync.WaitGroup
+	started := time.Now()
+	for i := range n {
+		due := started.Add(time.Duration(i) * time.Second / time.Duration(r.OpenRate))
+		<-time.After(time.Until(due))
+		at := r.tenants[rnd.IntN(len(r.tenants))]
+		l := &loader{run: r, client: clients[i%len(clients)], touched: map[string]bool{at.slug: true}}
+		loaders = append(loaders, l)
+		all.Go(func() { l.ask(ctx, at, http.MethodGet, "/v1/service-accounts?limit=1", "", "") })
+	}
+	all.Wait()
+	return merge(loaders, time.Since(started))
+}
+
+// clientTo is a client that finds every host at addr.
+func clientTo(addr string, idle int) *http.Client {
+	return &http.Client{Timeout: 40 * time.Second, Transport: &http.Transport{
+		MaxIdleConnsPerHost: idle, MaxIdleConns: 4 * idle,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, addr)
+		},
+	}}
 }
 
 func merge(loaders []*loader, took time.Duration) Load {

@@ -16,7 +16,8 @@ const (
 type Summary struct {
 	Options     Options
 	Provisioned time.Duration
-	Load        Load
+	// Load is the closed one with few busy tenants, Open the even one.
+	Load, Open  Load
 	Connections Connections
 	// Evictions and Refusals are those of the first API process; -1 is unknown.
 	Evictions, Refusals int
@@ -44,8 +45,13 @@ func (s Summary) limits() []limit {
 // Problems names what did not hold.
 func (s Summary) Problems() []string {
 	var out []string
-	if s.Load.Errors > 0 {
-		out = append(out, fmt.Sprintf("%d requests failed, such as %q", s.Load.Errors, s.Load.Examples))
+	for _, l := range []Load{s.Load, s.Open} {
+		if l.Errors > 0 {
+			out = append(out, fmt.Sprintf("%d requests failed, such as %q", l.Errors, l.Examples))
+		}
+	}
+	if want := int(float64(s.Options.OpenRate) * s.Options.OpenTime.Seconds()); s.Open.Reads < want {
+		out = append(out, fmt.Sprintf("%d of %d requests of the open load were made", s.Open.Reads, want))
 	}
 	if n := s.Load.Reads + s.Load.Writes; n < s.Options.Requests {
 		out = append(out, fmt.Sprintf("%d of %d requests were made", n, s.Options.Requests))
@@ -66,14 +72,17 @@ func (s Summary) Problems() []string {
 
 // Print writes the table.
 func (s Summary) Print(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	o, t := s.Options, tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	l := s.Load
 	fmt.Fprintf(t, "tenants\t%d, %d of them asked; made in %s\n", s.Options.Tenants, l.Touched, s.Provisioned.Round(100*time.Millisecond))
 	fmt.Fprintf(t, "requests\t%d reads, %d writes in %s, %d at a time at each of %d processes\n", l.Reads, l.Writes, l.Took.Round(100*time.Millisecond), s.Options.Workers, processes)
 	fmt.Fprintf(t, "rate\t%.0f/s\n", l.perSecond())
 	fmt.Fprintf(t, "latency\tp50 %s, p99 %s, worst %s\n", l.Percentile(50).Round(100*time.Microsecond), l.Percentile(99).Round(100*time.Microsecond), l.Percentile(100).Round(100*time.Microsecond))
 	fmt.Fprintf(t, "errors\t%d\n", l.Errors)
-	fmt.Fprintf(t, "pools of one API\t%d evicted, %d leases refused\n", s.Evictions, s.Refusals)
+	open := s.Open
+	fmt.Fprintf(t, "open load\t%d reads at %d tenants, %d/s; p50 %s, p99 %s, worst %s; %d errors\n", open.Reads, open.Touched, o.OpenRate,
+		open.Percentile(50).Round(100*time.Microsecond), open.Percentile(99).Round(100*time.Microsecond), open.Percentile(100).Round(100*time.Microsecond), open.Errors)
+	fmt.Fprintf(t, "one API\t%d connections evicted, %d callers refused\n", s.Evictions, s.Refusals)
 	fmt.Fprintf(t, "connections\tmost\tbudget\t(%d samples)\n", s.Connections.Samples)
 	for _, l := range s.limits() {
 		fmt.Fprintf(t, "  %s\t%d\t%d\n", l.what, l.most, l.budget)

@@ -22,10 +22,14 @@ type Options struct {
 	Tenants, Requests int
 	// Budget, Share and Central are the limits of each process [60, 4, 8].
 	Budget, Share, Central int
-	// Workers is how many requests each process has at a time [two thirds of
-	// the tenants that fit into the budget].
+	// Workers is how many requests each process has at a time in the first load
+	// [two thirds of the budget].
 	Workers int
-	Seed    uint64
+	// OpenRate is how many requests a second the second load sends, whether or
+	// not those before are answered, OpenTime for how long [60/s for 60 s].
+	OpenRate int
+	OpenTime time.Duration
+	Seed     uint64
 	// Say reports progress.
 	Say func(format string, args ...any)
 }
@@ -41,7 +45,11 @@ func (o Options) withDefaults() Options {
 	set(&o.Budget, 60)
 	set(&o.Share, 4)
 	set(&o.Central, 8)
-	set(&o.Workers, max(1, o.Budget/o.Share*2/3))
+	set(&o.Workers, max(1, o.Budget*2/3))
+	set(&o.OpenRate, 60)
+	if o.OpenTime == 0 {
+		o.OpenTime = time.Minute
+	}
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
@@ -96,6 +104,8 @@ func (r *run) all(ctx context.Context) (Summary, error) {
 	sum.Provisioned = time.Since(began)
 	r.Say("%d tenants stand after %s; %d requests follow, %d at a time at each process", r.Tenants, sum.Provisioned.Round(time.Second), r.Requests, r.Workers)
 	sum.Load = r.load(ctx)
+	r.Say("an open load of %d/s follows, spread evenly, for %s", r.OpenRate, r.OpenTime)
+	sum.Open = r.openLoad(ctx)
 	sum.Connections, err = watch.stop()
 	if err != nil {
 		return sum, err
