@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"tenantry/internal/systest"
 )
 
-// bareConnect connects to one of the fleet's databases, asks one query and
-// closes.
+// bareConnect connects to one of the fleet's databases, reads the rows of GET
+// /v1/me and closes.
 func bareConnect(ctx context.Context, sys *systest.System, n int) (func(context.Context, int) error, error) {
 	databases, err := systest.Query[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug LIKE 'crowd-%' ORDER BY slug LIMIT $1`, n)
 	if err != nil {
@@ -20,13 +21,18 @@ func bareConnect(ctx context.Context, sys *systest.System, n int) (func(context.
 		return nil, fmt.Errorf("%d databases of %d", len(databases), n)
 	}
 	configs := make([]*pgx.ConnConfig, n)
+	sessions, users := make([]uuid.UUID, n), make([]uuid.UUID, n)
 	for i, name := range databases {
 		conn, err := sys.Connect(ctx, name)
 		if err != nil {
 			return nil, err
 		}
 		configs[i] = conn.Config()
-		if err := conn.Close(ctx); err != nil {
+		err = conn.QueryRow(ctx, `SELECT id, user_id FROM sessions LIMIT 1`).Scan(&sessions[i], &users[i])
+		if closing := conn.Close(ctx); err == nil {
+			err = closing
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -35,8 +41,7 @@ func bareConnect(ctx context.Context, sys *systest.System, n int) (func(context.
 		if err != nil {
 			return err
 		}
-		var users int
-		err = conn.QueryRow(ctx, `SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.deleted_at IS NULL`).Scan(&users)
+		err = readMe(ctx, conn, sessions[i], users[i])
 		if closing := conn.Close(ctx); err == nil {
 			err = closing
 		}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
 	"tenantry/internal/capacity"
@@ -46,10 +45,12 @@ type base struct {
 	connections *connections.Cache
 	share       capacity.Process
 	planned     capacity.Plan // belongs to keepBudget
+	crowded     *yielding
 }
 
 func newBase(ctx context.Context, c config.Config, process string, log *slog.Logger) (*base, error) {
-	pool, err := openPool(ctx, c.CentralURL.Reveal(), c.CentralPool, process)
+	crowded := &yielding{}
+	pool, err := openPool(ctx, c.CentralURL.Reveal(), c.CentralPool, process, crowded)
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +68,13 @@ func newBase(ctx context.Context, c config.Config, process string, log *slog.Log
 	b := &base{
 		log: log, now: clock.System, urls: tenants.NewURLs(&c.PublicURL), central: db.NewCentral(pool, c.KEKKeys.Ring()),
 		redis: rdb, bell: outbox.NewBell(rdb),
-		share: capacity.Process{Processes: c.Processes, Central: c.CentralPool, Budget: c.PoolBudget},
+		crowded: crowded, share: capacity.Process{Processes: c.Processes, Central: c.CentralPool, Budget: c.PoolBudget},
 		connections: connections.New(connections.Options{
 			Budget: max(c.PoolBudget, 1), Share: c.PoolShare, Log: log,
 			Configure: func(p *pgx.ConnConfig) { tune(p, process) },
 		}),
 	}
+	crowded.cache.Store(b.connections)
 	if process == "worker" {
 		b.share.Provisioner = capacity.Provisioner
 	}
@@ -80,72 +82,6 @@ func newBase(ctx context.Context, c config.Config, process string, log *slog.Log
 	b.directory = tenants.NewDirectory(b.central)
 	b.router, err = tenants.NewRouter(b.directory, b.connections, outbox.NewMarks(b.central, log), c.CentralURL.Reveal())
 	return b, err
-}
-
-// openPool makes a pool without connecting: a process starts while its
-// database is down and says so in /readyz.
-func openPool(ctx context.Context, dsn string, size int, process string) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, errors.New("database URL: cannot be read") // pgx's text holds the URL
-	}
-	cfg.MaxConns = int32(size) //nolint:gosec // config allows 2 to 1000
-	tune(cfg.ConnConfig, process)
-	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.HealthCheckPeriod = time.Minute
-	return pgxpool.NewWithConfig(ctx, cfg)
-}
-
-// tune sets what every connection of ours has: its owner's name, an end to a
-// transaction that was forgotten, and an end to a server that is frozen.
-func tune(c *pgx.ConnConfig, process string) {
-	rp := c.RuntimeParams
-	rp["application_name"] = "tenantry-" + process
-	rp["idle_in_transaction_session_timeout"] = fmt.Sprint(db.MaxTx.Milliseconds())
-	rp["statement_timeout"] = fmt.Sprint((db.MaxTx + 5*time.Second).Milliseconds())
-	c.ConnectTimeout = 5 * time.Second
-}
-
-// budgetEvery is how often the server is asked what it allows: it may have been
-// restarted with another max_connections.
-const budgetEvery = 30 * time.Second
-
-// keepBudget sets the budget for tenant databases from what the server allows,
-// at once and again and again, until ctx ends.
-func (b *base) keepBudget(ctx context.Context) error {
-	for {
-		b.askBudget(ctx)
-		again := budgetEvery
-		if b.planned.Part == 0 {
-			again = time.Second // until then one connection must do
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(again):
-		}
-	}
-}
-
-func (b *base) askBudget(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	server, err := capacity.Ask(ctx, b.central.Pool())
-	if err != nil {
-		return // the budget stays; /readyz tells of the database
-	}
-	plan := server.For(b.share)
-	if b.planned.Server.MaxConnections == server.MaxConnections && b.planned.Server.Reserved == server.Reserved {
-		return
-	}
-	b.planned = plan
-	b.connections.SetBudget(plan.Tenants)
-	b.log.Info("connections", "max_connections", server.MaxConnections, "reserved", server.Reserved, "operators", capacity.Operators,
-		"processes", b.share.Processes, "part", plan.Part, "central", b.share.Central, "provisioner", b.share.Provisioner,
-		"tenant_databases", plan.Tenants, "explicit", b.share.Budget > 0)
-	for _, w := range plan.Warnings() {
-		b.log.Warn(w)
-	}
 }
 
 func (b *base) close() {

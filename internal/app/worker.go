@@ -39,7 +39,7 @@ func RunWorker(ctx context.Context, c config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer b.close()
-	provisioner, err := openPool(ctx, c.ProvisionerURL.Reveal(), capacity.ProvisionerPool, "provisioner")
+	provisioner, err := openPool(ctx, c.ProvisionerURL.Reveal(), capacity.ProvisionerPool, "provisioner", b.crowded)
 	if err != nil {
 		return err
 	}

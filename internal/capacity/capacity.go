@@ -66,8 +66,9 @@ type Plan struct {
 	Process Process
 	// Part is how many connections the process may hold in all.
 	Part int
-	// Tenants is the budget for tenant databases: what was set, else what is left
-	// of Part, at least 1.
+	// Tenants is the budget for tenant databases: what was set, unless the server
+	// is too small for it even without other processes; else what is left of Part.
+	// It is at least 1.
 	Tenants int
 }
 
@@ -76,9 +77,14 @@ func (s Server) For(p Process) Plan {
 	plan := Plan{Server: s, Process: p, Part: (s.MaxConnections - s.Reserved - Operators) / max(1, p.Processes)}
 	plan.Tenants = max(1, plan.Part-p.Central-p.Provisioner)
 	if p.Budget > 0 {
-		plan.Tenants = p.Budget
+		plan.Tenants = min(p.Budget, s.most(p))
 	}
 	return plan
+}
+
+// most is the budget that fits if p were the only process.
+func (s Server) most(p Process) int {
+	return max(1, s.MaxConnections-s.Reserved-Operators-p.Central-p.Provisioner)
 }
 
 // Needs is how many connections the server must allow for all the processes, if
@@ -91,6 +97,10 @@ func (p Plan) Needs() int {
 // Warnings says what does not fit, in sentences.
 func (p Plan) Warnings() []string {
 	var out []string
+	if p.Process.Budget > p.Tenants {
+		out = append(out, fmt.Sprintf("TENANTRY_POOL_BUDGET is %d, but the server's %d connections leave %d for tenant databases.",
+			p.Process.Budget, p.Server.MaxConnections, p.Tenants))
+	}
 	if needs := p.Needs(); needs > p.Server.MaxConnections {
 		out = append(out, fmt.Sprintf("%d processes like this one may need %d connections and the server allows %d: it will refuse some. Raise max_connections, or lower TENANTRY_POOL_BUDGET, TENANTRY_CENTRAL_POOL or TENANTRY_PROCESSES.",
 			max(1, p.Process.Processes), needs, p.Server.MaxConnections))

@@ -31,6 +31,14 @@ func TestFor_TakesAnExplicitBudgetAndWarnsWhereItDoesNotFit(t *testing.T) {
 	require.Contains(t, plan.Warnings()[0], "147")
 }
 
+func TestFor_LowersAnExplicitBudgetThatNoServerOfThatSizeCouldHold(t *testing.T) {
+	t.Parallel()
+	plan := capacity.Server{MaxConnections: 32, Reserved: 3}.For(capacity.Process{Processes: 1, Central: 8, Budget: 60})
+	require.Equal(t, 32-3-capacity.Operators-8, plan.Tenants)
+	require.Len(t, plan.Warnings(), 1)
+	require.Contains(t, plan.Warnings()[0], "TENANTRY_POOL_BUDGET is 60")
+}
+
 func TestFor_LeavesOneConnectionWhereNothingIsLeftAndWarns(t *testing.T) {
 	t.Parallel()
 	plan := capacity.Server{MaxConnections: 20, Reserved: 3}.For(capacity.Process{Processes: 4, Central: 8})

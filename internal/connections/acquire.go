@@ -134,7 +134,9 @@ func (c *Cache) review(w *waiter) time.Duration {
 		c.drop(w.tenant)
 		return c.opt.Stall
 	}
-	c.schedule() // it may take more now than when it came
+	if time.Since(w.since) < 2*quiet || !w.tenant.retryAt.IsZero() {
+		c.schedule() // it may take more now than when it came
+	}
 	return min(left, quiet)
 }
 
@@ -144,7 +146,7 @@ func (conn *Conn) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := time.Since(conn.born) > c.opt.Lifetime
-	if !usable || old || c.closed || conn.source.retired && conn.tenant.first(conn.source) == nil || c.live() > c.budget {
+	if !usable || old || c.closed || conn.source.retired && conn.tenant.first(conn.source) == nil || c.live() > c.ceiling.limit(c.budget) {
 		c.discard(conn)
 		c.schedule()
 		return

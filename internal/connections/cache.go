@@ -48,8 +48,8 @@ type Options struct {
 	Budget int
 	// Share is how many of them one tenant may hold; more than Budget means Budget.
 	Share int
-	// Opens is how many connections are opened at a time; 0 means the number of
-	// cores, at least 2.
+	// Opens is how many connections are opened at a time; 0 means twice the number
+	// of cores: while one login waits for the server, another is computed.
 	Opens int
 	// OpenTimeout bounds one open; 0 means 5 s.
 	OpenTimeout time.Duration
@@ -79,7 +79,7 @@ func (o Options) withDefaults() Options {
 	set(&o.IdleTimeout, defaultIdleTimeout)
 	set(&o.Lifetime, defaultLifetime)
 	if o.Opens <= 0 {
-		o.Opens = max(2, runtime.GOMAXPROCS(0))
+		o.Opens = 2 * runtime.GOMAXPROCS(0)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -162,6 +162,22 @@ func (c *Cache) SetBudget(n int) {
 		c.evict(c.idle.Front().Value.(*Conn))
 	}
 	c.schedule()
+}
+
+// Yield gives one connection up, an idle one now or the next that comes back: the
+// server has no place for a connection that this process needs more, to its own
+// database. The cache then holds fewer for a while, as after a refusal of its own.
+func (c *Cache) Yield() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	live := c.live()
+	if live == 0 {
+		return
+	}
+	c.ceiling.refused(c, live-1)
+	if c.idle.Len() > 0 {
+		c.evict(c.idle.Front().Value.(*Conn))
+	}
 }
 
 // Forget closes the connections of tenant: the idle ones at once, those in use

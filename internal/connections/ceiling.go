@@ -2,9 +2,9 @@ package connections
 
 import "time"
 
-// tooManyConnections is Postgres's refusal of a connection for which it has no
+// TooManyConnections is Postgres's refusal of a connection for which it has no
 // place: somebody else has taken it, or max_connections is smaller than planned.
-const tooManyConnections = "53300"
+const TooManyConnections = "53300"
 
 const (
 	minPause = 250 * time.Millisecond
@@ -36,18 +36,18 @@ func (l *ceiling) limit(budget int) int {
 	return min(budget, l.seen+1)
 }
 
-// refused is called with Cache.mu held, when the place of the open has been
-// given back.
-func (l *ceiling) refused(c *Cache) {
+// refused is called with Cache.mu held: the server has no place for more than
+// held connections.
+func (l *ceiling) refused(c *Cache, held int) {
 	now := time.Now()
 	if !l.on {
 		l.pause = minPause
 		c.opt.Log.Warn("the database server refuses connections within the budget; holding fewer until it has places again",
-			"held", c.held(), "budget", c.budget)
+			"held", held, "budget", c.budget)
 	} else if now.After(l.until) {
 		l.pause = min(2*l.pause, maxPause)
 	}
-	l.on, l.seen, l.until = true, c.held(), now.Add(l.pause)
+	l.on, l.seen, l.until = true, held, now.Add(l.pause)
 	l.stop()
 	l.timer = time.AfterFunc(l.pause, func() {
 		c.mu.Lock()

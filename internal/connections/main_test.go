@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -37,6 +38,12 @@ func run(m *testing.M) int {
 	if raw == "" {
 		fmt.Fprintln(os.Stderr, "TENANTRY_TEST_PG_URL is not set: these tests need a real Postgres (make test starts one)")
 		return 1
+	}
+	if n := os.Getenv("TENANTRY_TEST_HISTORIES"); n != "" {
+		if err := flag.Set("rapid.checks", n); err != nil {
+			fmt.Fprintln(os.Stderr, "TENANTRY_TEST_HISTORIES:", err)
+			return 1
+		}
 	}
 	var err error
 	if server, err = url.Parse(raw); err != nil {

@@ -86,9 +86,9 @@ func (c *Cache) opened(o *opening, l link, err error) {
 func (c *Cache) failed(o *opening, err error) {
 	c.stats.Failures++
 	var refusal *pgconn.PgError
-	if errors.As(err, &refusal) && refusal.Code == tooManyConnections {
+	if errors.As(err, &refusal) && refusal.Code == TooManyConnections {
 		c.stats.Full++
-		c.ceiling.refused(c)
+		c.ceiling.refused(c, c.held())
 		return
 	}
 	if o.tenant.held > 0 {

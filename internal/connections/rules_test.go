@@ -386,6 +386,23 @@ func TestServerFull_WithoutAnyConnectionRefusesAfterTheStall(t *testing.T) {
 	})
 }
 
+func TestYield_GivesUpAnIdleConnectionOrTheNextThatComesBack(t *testing.T) {
+	t.Parallel()
+	bubble(t, connections.Options{Budget: 3, Share: 3}, func(t *testing.T, b *bench) {
+		b.touch("a", "b")
+		b.cache.Yield()
+		<-time.After(100 * time.Millisecond)
+		require.Equal(t, 1, b.cache.Stats().Held())
+		held := b.hold("b")
+		b.cache.Yield()
+		held.Release()
+		<-time.After(100 * time.Millisecond)
+		require.Zero(t, b.cache.Stats().Held())
+		<-time.After(time.Second)
+		b.touch("a") // after the pause it opens again
+	})
+}
+
 func TestSetBudget_ShrinksAndGrows(t *testing.T) {
 	t.Parallel()
 	bubble(t, connections.Options{Budget: 4, Share: 4}, func(t *testing.T, b *bench) {

@@ -1,10 +1,6 @@
 package connections
 
-import (
-	"cmp"
-	"slices"
-	"time"
-)
+import "time"
 
 // The methods below are called with Cache.mu held.
 
@@ -15,11 +11,11 @@ func (c *Cache) schedule() {
 		return
 	}
 	for c.room() > 0 && len(c.opening) < c.opt.Opens {
-		needy := c.needy()
-		if len(needy) == 0 {
+		t := c.neediest(nil)
+		if t == nil {
 			return
 		}
-		if t := needy[0]; t.has() >= c.share() {
+		if t.has() >= c.share() {
 			c.evictFor(t, c.victim(t)) // the caller has another key than what is idle
 		} else if !c.start(t) {
 			return
@@ -27,44 +23,40 @@ func (c *Cache) schedule() {
 	}
 	// As many may hang up as can be opened next: closing does not stand in the
 	// way of opening.
-	for c.room() <= 0 && c.evicting < c.opt.Opens && c.makeRoom() {
+	for c.room() <= 0 && c.evicting < c.opt.Opens && c.idle.Len() > 0 {
+		t := c.neediest(func(t *tenant) bool { return c.victim(t) != nil })
+		if t == nil {
+			return
+		}
+		c.evictFor(t, c.victim(t))
 	}
 }
 
 // room is how many connections may be opened now.
 func (c *Cache) room() int { return c.ceiling.limit(c.budget) - c.held() }
 
-// needy is the tenants that wait for more connections than are on their way,
-// those with the fewest first, then those that have waited longest.
-func (c *Cache) needy() []*tenant {
-	var out []*tenant
+// neediest is the tenant to serve next, of those that wait for more connections
+// than are on their way and that ok accepts (nil: all): the one with the fewest,
+// then the one that has waited longest.
+func (c *Cache) neediest(ok func(*tenant) bool) *tenant {
+	var best *tenant
 	now := time.Now()
 	for el := c.waiting.Front(); el != nil; el = el.Next() {
 		t := el.Value.(*tenant)
-		wanted := t.waiters.Len() > t.opening+t.claims && (t.has() < c.share() || t.idle > 0)
-		if wanted && !now.Before(t.retryAt) {
-			out = append(out, t)
+		wanted := t.waiters.Len() > t.opening+t.claims && (t.has() < c.share() || t.idle > 0) && !now.Before(t.retryAt)
+		if wanted && (best == nil || t.before(best)) && (ok == nil || ok(t)) {
+			best = t
 		}
 	}
-	slices.SortFunc(out, func(a, b *tenant) int {
-		return cmp.Or(cmp.Compare(a.has(), b.has()), a.since().Compare(b.since()))
-	})
-	return out
+	return best
 }
 
-// makeRoom closes an idle connection for the neediest tenant that may take one,
-// and reports whether there is such a tenant.
-func (c *Cache) makeRoom() bool {
-	if c.idle.Len() == 0 {
-		return false
+// before reports whether t is to be served before o.
+func (t *tenant) before(o *tenant) bool {
+	if t.has() != o.has() {
+		return t.has() < o.has()
 	}
-	for _, t := range c.needy() {
-		if victim := c.victim(t); victim != nil {
-			c.evictFor(t, victim)
-			return true
-		}
-	}
-	return false
+	return t.since().Before(o.since())
 }
 
 // victim is the idle connection that t may take the place of, nil for none.
@@ -100,17 +92,12 @@ func (c *Cache) yields(conn *Conn) bool {
 		return false
 	}
 	own := conn.tenant
-	for _, t := range c.needy() {
-		if t == own {
-			continue
-		}
-		if t.has()+2 <= own.held || t.has() == 0 && t.since().Before(own.since()) {
-			c.evictFor(t, conn)
-			return true
-		}
+	t := c.neediest(func(t *tenant) bool { return t != own })
+	if t == nil || t.has()+2 > own.held && (t.has() > 0 || !t.since().Before(own.since())) {
 		return false
 	}
-	return false
+	c.evictFor(t, conn)
+	return true
 }
 
 // sweep closes what nobody has used for IdleTimeout. The list is in the order of

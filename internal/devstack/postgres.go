@@ -203,6 +203,9 @@ func (pg *Postgres) initdb(ctx context.Context, passwordFile string) error {
 
 func (pg *Postgres) dataDir() string { return filepath.Join(pg.Dir, "data") }
 
+// SetMaxConnections changes max_connections from the next start on.
+func (pg *Postgres) SetMaxConnections(n int) { pg.opts.MaxConnections = n }
+
 // Start starts the stopped server again on its port and data.
 func (pg *Postgres) Start(ctx context.Context) error {
 	log := pg.opts.LogPath

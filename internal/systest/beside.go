@@ -17,5 +17,16 @@ func (s *System) StartAPIBeside(ctx context.Context, extra ...string) (port int,
 	if err != nil {
 		return 0, err
 	}
+	s.mu.Lock()
+	s.beside = p
+	s.mu.Unlock()
 	return port, s.ready(ctx, p, fmt.Sprintf("http://%s/readyz", devstack.Loopback(port)))
+}
+
+// KillAPIBeside kills the newest process of StartAPIBeside.
+func (s *System) KillAPIBeside() error {
+	s.mu.Lock()
+	p := s.beside
+	s.mu.Unlock()
+	return p.Kill()
 }

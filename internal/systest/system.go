@@ -60,6 +60,7 @@ type System struct {
 	mu     sync.Mutex // guards what follows
 	api    *devstack.Process
 	worker *devstack.Process
+	beside *devstack.Process
 	// spawned is every process of the product; most have ended.
 	spawned []*devstack.Process
 }
