@@ -129,6 +129,36 @@ func TestBootstrapMigrateOperator_MakeAWorkingInstallation(t *testing.T) {
 	pool.Close()
 }
 
+func TestConfigCheck_OnlinePrintsHowConnectionsAreDivided(t *testing.T) {
+	t.Parallel()
+	in := setup(t)
+	code, _, stderr := in.run(t, "bootstrap", "--superuser-url", in.superuser, "--env-file", in.file)
+	require.Equal(t, cli.OK, code, stderr)
+	code, out, stderr := in.run(t, "config", "check", "migrate", "--online", "--json")
+	require.Equal(t, cli.OK, code, stderr)
+	var got struct {
+		Connections cli.ConnectionPlan `json:"connections"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &got))
+	conn, err := pgx.Connect(t.Context(), in.superuser)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	var limit int
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT current_setting('max_connections')::int`).Scan(&limit))
+	p := got.Connections
+	require.Equal(t, limit, p.MaxConnections)
+	require.Equal(t, (limit-p.Reserved-p.Operators)/p.Processes, p.Part)
+	require.Len(t, p.ByProcesses, 2)
+	for _, share := range p.ByProcesses {
+		require.Equal(t, p.Part, share.Central+share.Provisioner+share.TenantDatabases, share.Process)
+	}
+
+	code, out, stderr = in.run(t, "config", "check", "migrate", "--online")
+	require.Equal(t, cli.OK, code, stderr)
+	require.Contains(t, out, "The database server allows")
+	require.Contains(t, out, "TENANT DATABASES")
+}
+
 func TestBootstrap_GoesOnAfterACrashWithTheSameInstallation(t *testing.T) {
 	t.Parallel()
 	in := setup(t)
