@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -71,9 +72,21 @@ func TestLimits_HoldOverTwoProcessesAndOutliveRedis(t *testing.T) {
 func TestMetrics_AreServedBesideTheAPIAndByTheWorker(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
-	for _, addr := range []string{"METRICS_ADDR", "WORKER_ADDR"} {
+	out, err := s.Output(within(t, time.Minute), "config", "check", "migrate", "--online", "--json")
+	require.NoError(t, err)
+	var check struct {
+		Connections struct {
+			ByProcess []struct {
+				TenantDatabases int `json:"tenant_databases"`
+			} `json:"by_process"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &check))
+	require.Len(t, check.Connections.ByProcess, 2)
+	for i, addr := range []string{"METRICS_ADDR", "WORKER_ADDR"} {
 		text := metricsOf(t, s, addr)
-		for _, name := range []string{"tenantry_pool_budget_connections 60", "tenantry_pool_reserved_connections ", `tenantry_redis_fallback{component="idempotency"} 0`, "go_goroutines "} {
+		budget := fmt.Sprintf("tenantry_pool_budget_connections %d\n", check.Connections.ByProcess[i].TenantDatabases)
+		for _, name := range []string{budget, "tenantry_pool_reserved_connections ", `tenantry_redis_fallback{component="idempotency"} 0`, "go_goroutines "} {
 			require.Contains(t, text, name, addr)
 		}
 	}
