@@ -26,7 +26,7 @@ func main() {
 func run(ctx context.Context) int {
 	o := fleet.Options{}
 	flag.IntVar(&o.Tenants, "tenants", 100, "how many tenants")
-	flag.IntVar(&o.Requests, "requests", 0, "how many requests (200 a tenant)")
+	flag.IntVar(&o.Requests, "requests", 0, "how many requests (200 a tenant, at most 20,000)")
 	flag.IntVar(&o.Budget, "budget", 60, "connections to tenant databases of each process")
 	flag.IntVar(&o.Share, "share", 4, "connections of one tenant in each process")
 	flag.IntVar(&o.Workers, "workers", 0, "requests at a time at each process (two thirds of the budget)")

@@ -18,7 +18,7 @@ const processes = 2
 // Options chooses a run. Zero values stand for the defaults in brackets.
 type Options struct {
 	// Tenants is how many are made [100]; Requests how many are sent to them
-	// [200 a tenant].
+	// [200 a tenant, at most 20,000].
 	Tenants, Requests int
 	// Budget, Share and Central are the limits of each process [60, 4, 8].
 	Budget, Share, Central int
@@ -41,7 +41,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	set(&o.Tenants, 100)
-	set(&o.Requests, 200*o.Tenants)
+	set(&o.Requests, min(200*o.Tenants, 20_000))
 	set(&o.Budget, 60)
 	set(&o.Share, 4)
 	set(&o.Central, 8)
