@@ -122,7 +122,7 @@ func (a *Fleet) step(ctx context.Context, lease *db.Lease, step string) error {
 const (
 	sweepBatch  = 50
 	expireBatch = 5000
-	// sweepRounds bounds how long one tenant holds its lease; the rest
+	// sweepRounds bounds how long one tenant takes; the rest
 	// waits for the next sweep.
 	sweepRounds = 20
 )

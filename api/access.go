@@ -91,7 +91,7 @@ func (s *Server) authorize(next connect.ServerFunc) connect.ServerFunc {
 			return err
 		}
 		call.Room.Settle(proto.Size(in.message))
-		// 4. The tenant's database, for as long as the RPC runs.
+		// 4. The tenant's database. A lease holds no connection.
 		if !call.Central {
 			if call.Lease, err = s.lease(call.Tenant); err != nil {
 				return err

@@ -118,7 +118,7 @@ func TestAttack_MailIsNoSecondFactor(t *testing.T) {
 	victim := secured(t, s, "two-factors")
 	o := victim.order
 	settings(t, s, o.Slug, victim.access, map[string]any{"app_url": "https://app.two-factors.example"})
-	database, err := systest.Value[string](ctx, s, "", `SELECT database_name FROM tenants WHERE slug = $1`, o.Slug)
+	database, err := s.Database(ctx, o.Slug)
 	require.NoError(t, err)
 	sessions := func() int64 {
 		n, err := systest.Value[int64](ctx, s, database, `SELECT count(*) FROM sessions WHERE revoked_at IS NULL`)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -216,17 +215,9 @@ func TestConnections_BothProcessesKilledUnderAnOpenLoad(t *testing.T) {
 // poolMetric reads a metric of the API.
 func poolMetric(t *testing.T, s *systest.System, name string) int {
 	t.Helper()
-	a, err := s.Call(within(t, 10*time.Second), http.MethodGet, "http://"+s.Setting("METRICS_ADDR")+"/metrics", "", nil)
+	n, err := s.Metric(within(t, 10*time.Second), "METRICS_ADDR", "tenantry_pool_"+name)
 	require.NoError(t, err)
-	for line := range strings.Lines(string(a.Body)) {
-		if value, ok := strings.CutPrefix(line, "tenantry_pool_"+name+" "); ok {
-			f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			require.NoError(t, err)
-			return int(f)
-		}
-	}
-	require.Fail(t, "no metric", name)
-	return 0
+	return int(n)
 }
 
 // strangers take every place of the server but a few.

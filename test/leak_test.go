@@ -246,7 +246,7 @@ func plantInFailures(t *testing.T, s *systest.System, c *canaries) {
 	email := c.plant("undeliverable address") + "@leaky.example"
 	register(t, s, "leaky", email)
 	require.NoError(t, systest.Until(ctx, "the worker has been refused", func(ctx context.Context) (bool, error) {
-		database, err := systest.Value[string](ctx, s, "", `SELECT database_name FROM tenants WHERE slug = 'leaky'`)
+		database, err := s.Database(ctx, "leaky")
 		if err != nil {
 			return false, err
 		}

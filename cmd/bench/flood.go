@@ -101,7 +101,7 @@ func statusOf(ctx context.Context, client *http.Client, url, token string) strin
 // lockSessions makes every statement of a tenant that reads its sessions wait
 // until release.
 func lockSessions(ctx context.Context, sys *systest.System, slug string) (release func(), err error) {
-	database, err := systest.Value[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug = $1`, slug)
+	database, err := sys.Database(ctx, slug)
 	if err != nil {
 		return nil, err
 	}

@@ -149,7 +149,7 @@ func crowded(ctx context.Context, sys *systest.System) (*visitor, error) {
 
 // gather writes the crowd; the search's indexes are built after it.
 func gather(ctx context.Context, sys *systest.System) error {
-	database, err := systest.Value[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug = $1`, crowdSlug)
+	database, err := sys.Database(ctx, crowdSlug)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ const personColumns = `id, name, email, version, login_count, last_login_at, cre
 
 // barePool is a plain pgx pool on a tenant's database.
 func barePool(ctx context.Context, sys *systest.System, slug string, width int32) (*pgxpool.Pool, error) {
-	database, err := systest.Value[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug = $1`, slug)
+	database, err := sys.Database(ctx, slug)
 	if err != nil {
 		return nil, err
 	}

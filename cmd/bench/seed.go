@@ -14,7 +14,7 @@ func loginsOf(ctx context.Context, sys *systest.System, slug string, n int) ([]s
 	if _, err := ownerOf(ctx, sys, slug); err != nil {
 		return nil, err
 	}
-	database, err := systest.Value[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug = $1`, slug)
+	database, err := sys.Database(ctx, slug)
 	if err != nil {
 		return nil, err
 	}

@@ -121,7 +121,7 @@ func prepare(ctx context.Context, sys *systest.System) ([]person, error) {
 	if _, err := sys.Owner(ctx, order, password); err != nil {
 		return nil, err
 	}
-	database, err := systest.Value[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug = $1`, slug)
+	database, err := sys.Database(ctx, slug)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func secure(ctx context.Context, sys *systest.System) (map[string]string, error)
 	if err := post(ctx, sys, "/v1/me/totp:confirm", token, map[string]string{"code": code}, &done); err != nil {
 		return nil, err
 	}
-	database, err := systest.Value[string](ctx, sys, "", `SELECT database_name FROM tenants WHERE slug = $1`, slug)
+	database, err := sys.Database(ctx, slug)
 	if err != nil {
 		return nil, err
 	}

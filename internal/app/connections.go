@@ -103,7 +103,7 @@ func (b *base) askBudget(ctx context.Context) {
 	}
 	b.planned = plan
 	b.connections.SetBudget(plan.Tenants)
-	b.log.Info("connections", "max_connections", server.MaxConnections, "reserved", server.Reserved, "operators", capacity.Operators,
+	b.log.Info("connections to the database server divided", "max_connections", server.MaxConnections, "reserved", server.Reserved, "operators", capacity.Operators,
 		"processes", b.share.Processes, "part", plan.Part, "central", b.share.Central, "provisioner", b.share.Provisioner,
 		"tenant_databases", plan.Tenants, "explicit", b.share.Budget > 0)
 	for _, w := range plan.Warnings() {

@@ -55,9 +55,9 @@ type ConnectionPlan struct {
 	Processes int `json:"processes"`
 	Part      int `json:"part"`
 	// Connected is how many there are now, of anybody.
-	Connected   int            `json:"connected"`
-	ByProcesses []ProcessShare `json:"by_process"`
-	Warnings    []string       `json:"warnings"`
+	Connected int            `json:"connected"`
+	ByProcess []ProcessShare `json:"by_process"`
+	Warnings  []string       `json:"warnings"`
 }
 
 // ProcessShare is what one process may hold.

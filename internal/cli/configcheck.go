@@ -91,8 +91,8 @@ func (a *app) printConnections(p ConnectionPlan) error {
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{"PROCESS", "CENTRAL DATABASE", "PROVISIONER", "TENANT DATABASES", ""}}
-	for _, s := range p.ByProcesses {
+	rows := [][]string{{"PROCESS", "CENTRAL DATABASE", "PROVISIONER", "TENANT DATABASES", "FROM"}}
+	for _, s := range p.ByProcess {
 		how := "what is left of its part"
 		if s.Explicit {
 			how = "TENANTRY_POOL_BUDGET"

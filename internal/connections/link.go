@@ -37,6 +37,13 @@ const closeTimeout = 5 * time.Second
 // something unasked.
 const pingTimeout = time.Second
 
+// What an idle socket has to say.
+const (
+	silent = iota
+	hungUp
+	spoke
+)
+
 // session is a link to Postgres: one connection, for pgx and for database/sql.
 type session struct {
 	pgx *pgx.Conn

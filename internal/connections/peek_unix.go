@@ -8,13 +8,6 @@ import (
 	"syscall"
 )
 
-// What an idle socket has to say.
-const (
-	silent = iota
-	hungUp
-	spoke
-)
-
 // peek looks at what a socket has received, without waiting, taking anything, or
 // asking the other side. Below TLS it sees the bytes of the record layer.
 //

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -53,6 +55,26 @@ func Value[T any](ctx context.Context, s *System, database, sql string, args ...
 		return zero, fmt.Errorf("%d rows from %s", len(found), sql)
 	}
 	return found[0], nil
+}
+
+// Database returns the name of a tenant's database.
+func (s *System) Database(ctx context.Context, slug string) (string, error) {
+	return Value[string](ctx, s, "", `SELECT database_name FROM tenants WHERE slug = $1`, slug)
+}
+
+// Metric reads a metric without labels at the address of a setting
+// ("METRICS_ADDR", "WORKER_ADDR").
+func (s *System) Metric(ctx context.Context, addr, name string) (float64, error) {
+	a, err := s.Call(ctx, http.MethodGet, "http://"+s.Setting(addr)+"/metrics", "", nil)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(a.Body)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, fmt.Errorf("no metric %s", name)
 }
 
 // Report is what `tenantry verify` found.

@@ -3,7 +3,9 @@ package direct
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"tenantry/internal/capacity"
 	"tenantry/internal/cli"
@@ -25,7 +27,9 @@ func askConnections(ctx context.Context, c config.Config) (cli.ConnectionPlan, e
 	defer pool.Close()
 	server, err := capacity.Ask(ctx, pool)
 	if err != nil {
-		return cli.ConnectionPlan{}, err
+		// pgx says it once for each address, on lines of their own.
+		lines := strings.Fields(err.Error())
+		return cli.ConnectionPlan{}, fmt.Errorf("TENANTRY_CENTRAL_URL: the database server cannot be asked: %s", strings.Join(lines, " "))
 	}
 	out := cli.ConnectionPlan{
 		MaxConnections: server.MaxConnections, Reserved: server.Reserved, Operators: capacity.Operators,
@@ -38,7 +42,7 @@ func askConnections(ctx context.Context, c config.Config) (cli.ConnectionPlan, e
 		}
 		plan := server.For(p)
 		out.Part = plan.Part
-		out.ByProcesses = append(out.ByProcesses, cli.ProcessShare{
+		out.ByProcess = append(out.ByProcess, cli.ProcessShare{
 			Process: process, Central: p.Central, Provisioner: p.Provisioner, TenantDatabases: plan.Tenants, Explicit: p.Budget > 0,
 		})
 		for _, w := range plan.Warnings() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,8 +149,8 @@ func TestConfigCheck_OnlinePrintsHowConnectionsAreDivided(t *testing.T) {
 	p := got.Connections
 	require.Equal(t, limit, p.MaxConnections)
 	require.Equal(t, (limit-p.Reserved-p.Operators)/p.Processes, p.Part)
-	require.Len(t, p.ByProcesses, 2)
-	for _, share := range p.ByProcesses {
+	require.Len(t, p.ByProcess, 2)
+	for _, share := range p.ByProcess {
 		require.Equal(t, p.Part, share.Central+share.Provisioner+share.TenantDatabases, share.Process)
 	}
 
@@ -157,6 +158,20 @@ func TestConfigCheck_OnlinePrintsHowConnectionsAreDivided(t *testing.T) {
 	require.Equal(t, cli.OK, code, stderr)
 	require.Contains(t, out, "The database server allows")
 	require.Contains(t, out, "TENANT DATABASES")
+
+	text, err := os.ReadFile(in.file)
+	require.NoError(t, err)
+	c := in.config(t)
+	parsed, err := url.Parse(c.CentralURL.Reveal())
+	require.NoError(t, err)
+	away := filepath.Join(t.TempDir(), "away.env")
+	require.NoError(t, os.WriteFile(away, bytes.ReplaceAll(text, []byte(parsed.Host), []byte("127.0.0.1:1")), 0o600))
+	code, _, stderr = installation{in.superuser, away}.run(t, "config", "check", "migrate", "--online")
+	require.Equal(t, cli.Failed, code)
+	require.Contains(t, stderr, "TENANTRY_CENTRAL_URL: the database server cannot be asked")
+	require.Equal(t, 1, strings.Count(strings.TrimSpace(stderr), "\n")+1, stderr)
+	password, _ := parsed.User.Password()
+	require.NotContains(t, stderr, password)
 }
 
 func TestBootstrap_GoesOnAfterACrashWithTheSameInstallation(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -97,16 +95,4 @@ func (w *watcher) look(ctx context.Context) error {
 	}
 	w.seen.Samples++
 	return err
-}
-
-// metric reads the value of a metric without labels.
-func metric(text, name string) int {
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			if f, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
-				return int(f)
-			}
-		}
-	}
-	return -1
 }

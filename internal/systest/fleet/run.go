@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -175,9 +174,9 @@ func (r *run) birth(ctx context.Context, i int) error {
 
 // counter reads a metric of the first API process; -1 when it is not there.
 func (r *run) counter(ctx context.Context, name string) int {
-	a, err := r.Call(ctx, http.MethodGet, "http://"+r.Setting("METRICS_ADDR")+"/metrics", "", nil)
+	n, err := r.Metric(ctx, "METRICS_ADDR", name)
 	if err != nil {
 		return -1
 	}
-	return metric(string(a.Body), name)
+	return int(n)
 }
